@@ -1,0 +1,22 @@
+# tails_room(NAME SOURCES … [USES room…] [LINK library…]): one folder of the house as a static library tails_NAME.
+function(tails_room name)
+  cmake_parse_arguments(ROOM "" "" "SOURCES;USES;LINK" ${ARGN})
+  add_library(tails_${name} STATIC ${ROOM_SOURCES})
+  list(TRANSFORM ROOM_USES PREPEND tails_)
+  target_link_libraries(tails_${name} PUBLIC ${ROOM_USES} PRIVATE ${ROOM_LINK})
+endfunction()
+
+# tails_test(NAME SOURCES … [USES room…] [LINK library…] [LABELS label…]): one GoogleTest program; in ctest each test is called
+# NAME.Suite.Test. Tests with the label "kernel" make network namespaces and need root.
+function(tails_test name)
+  cmake_parse_arguments(TEST "" "" "SOURCES;USES;LINK;LABELS;PROPERTIES" ${ARGN})
+  add_executable(test_${name} ${TEST_SOURCES})
+  list(TRANSFORM TEST_USES PREPEND tails_)
+  target_link_libraries(test_${name} PRIVATE ${TEST_USES} ${TEST_LINK} GTest::gmock GTest::gtest_main)
+  set(labels ${TEST_LABELS})
+  if(NOT labels)
+    set(labels unit)
+  endif()
+  gtest_discover_tests(test_${name} TEST_PREFIX "${name}." DISCOVERY_TIMEOUT 60
+                       PROPERTIES LABELS "${labels}" ${TEST_PROPERTIES})
+endfunction()
