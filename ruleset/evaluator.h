@@ -22,6 +22,7 @@ struct Evaluation {
   /// that ended the packet's way: for kAccept the last filter chain that was asked.
   RuleRef decided_by;
   /// Where nat (REDIRECT, DNAT) sent it; empty where the destination stayed or is not certain.
+  /// What a known flow's packets get (Packet::recorded_nat) is an input and not repeated here.
   std::optional<Endpoint> redirected_to;
   /// Whether a LOG or NFLOG rule counted it. kUnknown behind an unreadable match and behind `-m limit`.
   Tristate logged = Tristate::kNo;
@@ -30,6 +31,8 @@ struct Evaluation {
   /// Every rule that matched, in order; filled by `explain` only.
   std::vector<Step> steps;
 };
+
+class IndexedRules;
 
 /// The reference for what a rule set does to one packet: slow, obvious, the judge of everything faster.
 ///
@@ -57,8 +60,7 @@ class Evaluator {
   [[nodiscard]] Evaluation explain(const Packet& packet) const;
 
  private:
-  struct Compiled;
-  std::unique_ptr<const Compiled> compiled_;
+  std::unique_ptr<const IndexedRules> rules_;
 };
 
 }  // namespace tails::ruleset
