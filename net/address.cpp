@@ -57,7 +57,7 @@ std::string to_string(const IpAddress& address) {
 }
 
 std::optional<unsigned> prefix_length(const IpAddress& mask) {
-  const unsigned ones = static_cast<unsigned>(std::popcount(mask.high) + std::popcount(mask.low));
+  const auto ones = static_cast<unsigned>(std::popcount(mask.high) + std::popcount(mask.low));
   if (ones > address_bits(mask.family) || mask_of(mask.family, ones) != mask) return std::nullopt;
   return ones;
 }
