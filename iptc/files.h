@@ -1,0 +1,50 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+namespace tails::iptc {
+
+/// The few calls on files, locks and clocks that a transaction makes, so that each can be made to fail or to be the
+/// last one. Every call that returns a number returns -errno on failure, and means what the system call of that name
+/// means. Paths are absolute. Not thread-safe.
+class Files {
+ public:
+  /// Which file a descriptor or a path stands for.
+  struct Identity {
+    uint64_t device = 0;
+    uint64_t inode = 0;
+    friend bool operator==(const Identity&, const Identity&) = default;
+  };
+
+  Files() = default;
+  Files(const Files&) = delete;
+  Files& operator=(const Files&) = delete;
+  virtual ~Files() = default;
+
+  /// open(2) with O_CLOEXEC | O_NOFOLLOW added.
+  virtual int open(const std::string& path, int flags, mode_t mode) = 0;
+  virtual ssize_t read(int descriptor, std::span<std::byte> into) = 0;
+  virtual ssize_t write(int descriptor, std::span<const std::byte> from) = 0;
+  virtual int close(int descriptor) = 0;
+  /// flock(2) with LOCK_EX | LOCK_NB.
+  virtual int try_lock(int descriptor) = 0;
+  virtual int identify(int descriptor, Identity& into) = 0;
+  virtual int make_directory(const std::string& path, mode_t mode) = 0;
+  virtual int rename(const std::string& from, const std::string& to) = 0;
+  virtual int remove(const std::string& path) = 0;
+  virtual void sleep(std::chrono::milliseconds time) = 0;
+  /// CLOCK_BOOTTIME: goes on while the machine is suspended.
+  virtual std::chrono::milliseconds now() = 0;
+};
+
+/// The system's own.
+std::unique_ptr<Files> system_files();
+
+}  // namespace tails::iptc
