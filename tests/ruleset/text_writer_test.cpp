@@ -48,9 +48,9 @@ TEST(TextWriter, WritesCountersOnlyWhenAsked) {
 
 TEST(TextWriter, WritesTheTablesOfOneFamilyInTheirOrder) {
   RuleSet rules;
-  for (const auto [family, name] :
-       {std::pair{Family::kIpv4, TableName::kRaw}, std::pair{Family::kIpv6, TableName::kNat},
-        std::pair{Family::kIpv4, TableName::kFilter}}) {
+  const std::vector<std::pair<Family, TableName>> tables = {
+      {Family::kIpv4, TableName::kRaw}, {Family::kIpv6, TableName::kNat}, {Family::kIpv4, TableName::kFilter}};
+  for (const auto& [family, name] : tables) {
     rules.tables.push_back({family, name, {}});
   }
   EXPECT_EQ(write_save(rules, Family::kIpv4), "*raw\nCOMMIT\n*filter\nCOMMIT\n");
