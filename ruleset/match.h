@@ -234,6 +234,10 @@ struct OpaqueMatch {
 using Match = std::variant<TcpMatch, UdpMatch, IcmpMatch, MultiportMatch, OwnerMatch, StateMatch, ConntrackMatch,
                            LimitMatch, MarkMatch, ConnmarkMatch, AddrtypeMatch, DscpMatch, CommentMatch, OpaqueMatch>;
 
+/// Whether two matches of that name with the same bytes always agree about one packet: they look at nothing but what
+/// stays with it through all tables (not at addresses or ports, which nat rewrites, not at time, sets or counters).
+bool is_stateless_extension(std::string_view name);
+
 /// The name of the extension as the kernel knows it in a table of `family` ("tcp", "icmp6", …).
 std::string_view extension_name(const Match& match, Family family);
 

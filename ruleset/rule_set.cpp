@@ -88,6 +88,12 @@ OriginIndex RuleSet::intern(const Origin& origin) {
   return static_cast<OriginIndex>(origins.size() - 1);
 }
 
+bool is_stateless_extension(std::string_view name) {
+  constexpr std::array<std::string_view, 11> kStateless = {"ah",  "cgroup",     "esp", "eui64",   "frag", "hbh",
+                                                           "mac", "ipv6header", "mh",  "pkttype", "rt"};
+  return std::ranges::find(kStateless, name) != kStateless.end();
+}
+
 std::string_view extension_name(const Match& match, Family family) {
   struct Namer {
     Family family;

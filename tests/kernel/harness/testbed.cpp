@@ -1,0 +1,106 @@
+#include "tests/kernel/harness/testbed.h"
+
+#include <unistd.h>
+
+#include <initializer_list>
+#include <utility>
+
+#include "tests/kernel/harness/program.h"
+
+namespace tails::testbed {
+namespace {
+
+constexpr const char* kMacText = "02:00:00:00:00:07";
+
+/// A path by which `ip` finds a namespace that has no name.
+std::string path_of(const NetworkNamespace& target) {
+  return "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(target.fd());
+}
+
+std::string cable(const std::string& here, const std::string& there, const NetworkNamespace& other) {
+  const std::string end = std::string(" address ") + kMacText;
+  return "link add name " + here + end + " type veth peer name " + there + end + " netns " + path_of(other) + "\n";
+}
+
+std::string up(const std::string& interface, std::initializer_list<std::string> addresses) {
+  std::string text = "link set dev " + interface + " addrgenmode none arp off up\n";
+  for (const std::string& address : addresses) text += "addr add " + address + " dev " + interface + "\n";
+  return text;
+}
+
+Result<void> configure(const NetworkNamespace& target, const std::string& batch,
+                       std::initializer_list<std::pair<const char*, const char*>> sysctls) {
+  const Inside inside(target);
+  for (const auto& [name, value] : sysctls) {
+    if (auto set = set_sysctl(name, value); !set) return set;
+  }
+  auto done = run_checked({.arguments = {"ip", "-batch", "-"}, .input = batch});
+  if (!done) return tl::unexpected(done.error());
+  return {};
+}
+
+std::string slash(const IpAddress& address, unsigned length) {
+  return to_string(address) + "/" + std::to_string(length);
+}
+
+}  // namespace
+
+Result<Testbed> Testbed::build(const std::vector<Guest>& guest_list) {
+  auto host = NetworkNamespace::create();
+  if (!host) return tl::unexpected(host.error());
+  auto outside = NetworkNamespace::create();
+  if (!outside) return tl::unexpected(outside.error());
+  Testbed bed{std::move(*host), std::move(*outside), {}};
+
+  std::string on_host = cable("eth0", "wire0", bed.outside) + cable("eth1", "wire1", bed.outside) +
+                        up("eth0", {slash(kHostInternet, 24), slash(kHostV6, 64)}) + up("eth1", {slash(kHostLan, 24)}) +
+                        "route add default via " + to_string(kGateway) + "\n";
+  // Also by eth1, for sockets that are bound to it.
+  on_host += "route add default via " + to_string(kLanNeighbour) + " dev eth1 metric 100\n";
+  for (const char* lan : {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"}) {
+    on_host += std::string("route add ") + lan + " via " + to_string(kLanNeighbour) + "\n";
+  }
+  on_host += "route add ::/0 dev eth0\nroute add ::/0 dev eth1 metric 2048\n";
+  for (const Guest& guest : guest_list) {
+    auto created = NetworkNamespace::create();
+    if (!created) return tl::unexpected(created.error());
+    const NetworkNamespace& inside = bed.guests.emplace(guest.name, std::move(*created)).first->second;
+    on_host += cable("veth-" + guest.name, "veth0", inside) + up("veth-" + guest.name, {slash(guest.host, 30)});
+  }
+  auto done = configure(bed.host, on_host,
+                        {{"net.ipv4.conf.all.rp_filter", "0"},
+                         {"net.ipv4.conf.default.rp_filter", "0"},
+                         {"net.ipv4.conf.default.accept_redirects", "0"},
+                         {"net.ipv4.conf.all.send_redirects", "0"},
+                         {"net.ipv4.ip_forward", "1"}});
+  if (!done) return tl::unexpected(done.error());
+
+  std::string on_outside = up("wire0", {slash(kGateway, 24), "2001:db8::1/64"}) +
+                           up("wire1", {slash(kLanNeighbour, 24), slash(kLanResolver, 24)});
+  for (const IpAddress& address : {kInternet, kOtherInternet, kFarLan, kOtherFarLan}) {
+    on_outside += "addr add " + slash(address, 32) + " dev lo\n";
+  }
+  on_outside += "addr add " + slash(kInternetV6, 128) + " dev lo\n";
+  done = configure(bed.outside, on_outside,
+                   {{"net.ipv4.conf.all.rp_filter", "0"}, {"net.ipv4.conf.default.rp_filter", "0"}});
+  if (!done) return tl::unexpected(done.error());
+
+  for (const Guest& guest : guest_list) {
+    const IpAddress address = IpAddress::v4(guest.host.v4_bits() + 1);
+    done = configure(bed.guests.at(guest.name),
+                     up("veth0", {slash(address, 30)}) + "route add default via " + to_string(guest.host) + "\n",
+                     {{"net.ipv4.conf.all.rp_filter", "0"}, {"net.ipv4.conf.default.rp_filter", "0"}});
+    if (!done) return tl::unexpected(done.error());
+  }
+  return bed;
+}
+
+std::vector<Testbed::Guest> tails_guests() {
+  return {{"tbb", IpAddress::v4(10, 200, 1, 1)},
+          {"onioncircs", IpAddress::v4(10, 200, 1, 5)},
+          {"tca", IpAddress::v4(10, 200, 1, 9)},
+          {"onionshare", IpAddress::v4(10, 200, 1, 13)},
+          {"clearnet", IpAddress::v4(10, 200, 1, 17)}};
+}
+
+}  // namespace tails::testbed
