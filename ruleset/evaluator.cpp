@@ -129,8 +129,14 @@ class Passage {
     return endings.at(static_cast<size_t>(verdict));
   }
 
-  /// Destinations that nat may give, and whether it surely gives one of them.
-  std::vector<Endpoint> destinations;
+  /// Destinations that nat may give, and whether it surely gives one of them. Of a range the kernel picks one by a
+  /// hash.
+  struct Destination {
+    Endpoint first;
+    bool is_range = false;
+    RuleRef rule;
+  };
+  std::vector<Destination> destinations;
   bool sends_certainly = false;
 
  private:
@@ -215,12 +221,13 @@ class Passage {
       const Packet& packet = passage.traveller_.packet;
       Endpoint to{packet.destination, target.ports ? target.ports->first : packet.destination_port};
       if (packet.hook == Hook::kOutput) to.address = packet.family() == Family::kIpv4 ? kLoopbackV4 : kLoopbackV6;
-      return send_to(to);
+      return send_to(to, is_range(target.ports));
     }
     Effect operator()(const Dnat& target) const {
       const Packet& packet = passage.traveller_.packet;
       return send_to(
-          {target.first.value_or(packet.destination), target.ports ? target.ports->first : packet.destination_port});
+          {target.first.value_or(packet.destination), target.ports ? target.ports->first : packet.destination_port},
+          target.first != target.last || is_range(target.ports));
     }
     Effect operator()(const Masquerade&) const { return end(Verdict::kAccept); }
 
@@ -232,6 +239,7 @@ class Passage {
     }
     Effect operator()(const SetConnmark& target) const {
       Traveller& t = passage.traveller_;
+      if (!has_flow(t.packet)) return Effect::kContinues;  // connmark_tg: no flow, no mark
       uint32_t& mark = t.packet.mark.value;
       uint32_t& connmark = t.packet.connmark.value;
       switch (target.mode) {
@@ -269,8 +277,11 @@ class Passage {
       passage.end(verdict, ref);
       return Effect::kEnds;
     }
-    [[nodiscard]] Effect send_to(const Endpoint& destination) const {
-      passage.destinations.push_back(destination);
+    [[nodiscard]] static bool is_range(const std::optional<PortRange>& ports) {
+      return ports && ports->first != ports->last;
+    }
+    [[nodiscard]] Effect send_to(const Endpoint& destination, bool is_range) const {
+      passage.destinations.push_back({destination, is_range, ref});
       passage.sends_certainly |= certain;
       return end(Verdict::kAccept);
     }
@@ -348,13 +359,17 @@ class Walk {
   void go_to_each(const Passage& passage, std::span<const Stop> rest, const Traveller& traveller,
                   const RuleRef& filter_accept, bool certain) {
     const bool may_stay = !passage.sends_certainly;
-    const bool is_one = passage.destinations.size() == 1 && !may_stay;
-    if (is_one) result_.redirected_to = passage.destinations.front();
-    for (const Endpoint& destination : passage.destinations) {
+    const bool is_one = passage.destinations.size() == 1 && !may_stay && !passage.destinations.front().is_range;
+    if (is_one) result_.redirected_to = passage.destinations.front().first;
+    for (const Passage::Destination& destination : passage.destinations) {
       Traveller sent = traveller;
-      set_destination(sent.packet, destination);
-      if (sent.packet.hook == Hook::kOutput && kLoopbackNetV4.contains(destination.address)) {
+      set_destination(sent.packet, destination.first);
+      if (sent.packet.hook == Hook::kOutput && kLoopbackNetV4.contains(destination.first.address)) {
         sent.packet.destination_type = AddressType::kLocal;
+      }
+      if (destination.is_range) {
+        sent.is_header_known = false;
+        if (!result_.depends_on) result_.depends_on = destination.rule;
       }
       go(rest, sent, filter_accept, certain && is_one);
     }

@@ -266,5 +266,33 @@ TEST(Explain, NamesEveryRuleThatMatched) {
   EXPECT_TRUE(e.steps[3].certain);
 }
 
+TEST(Evaluator, AFlowsMarkIsNeitherSetNorRestoredWithoutAFlow) {
+  SetConnmark restore;
+  restore.mode = SetConnmark::Mode::kRestore;
+  const RuleSet set = output(ChainPolicy::kDrop, {rule(restore), rule(Accept{}, {MarkMatch{7, 0xFFFFFFFF, false}})});
+  Packet packet = syn_to(kExample, 80);
+  packet.mark = Mark{7};
+  packet.state = ConnState::kInvalid;
+  EXPECT_EQ(verdict(set, packet), Verdict::kAccept);
+  packet.state = ConnState::kNew;
+  EXPECT_EQ(verdict(set, packet), Verdict::kDrop);
+}
+
+TEST(Evaluator, NobodyKnowsWhichAddressOfARangeNatTakes) {
+  Dnat dnat;
+  dnat.first = IpAddress::v4(192, 0, 2, 10);
+  dnat.last = IpAddress::v4(192, 0, 2, 20);
+  RuleSet set = with_rules(TableName::kNat, "OUTPUT", ChainPolicy::kAccept, {rule(dnat)});
+  set.tables.push_back(output(ChainPolicy::kDrop, {}).tables.front());
+  Rule to_the_first = rule(Accept{});
+  to_the_first.header.destination = AddressTest::in(Prefix::host(*dnat.first));
+  set.tables.back().find("OUTPUT")->rules.push_back(to_the_first);
+  const Evaluation evaluation = Evaluator(set).evaluate(syn_to(kExample, 80));
+  EXPECT_EQ(evaluation.verdict, Verdict::kUnknown);
+  EXPECT_EQ(evaluation.redirected_to, std::nullopt);
+  EXPECT_EQ(evaluation.depends_on->rule, 0U);
+  EXPECT_EQ(evaluation.depends_on->table->name, TableName::kNat);
+}
+
 }  // namespace
 }  // namespace tails::ruleset
