@@ -1,0 +1,127 @@
+#include "policy/consistency.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace tails::policy {
+namespace {
+
+std::string first_is_at(const Origin& origin) { return fmt::format("The first is {}.", to_string(origin)); }
+
+void check_tor(const Draft& draft, Report& report) {
+  const Policy& policy = draft.policy;
+  if (!policy.tor) return;
+  const Tor& tor = *policy.tor;
+  if (tor.automap) {
+    const Place& place = *draft.automap;
+    if (!tor.trans_port) {
+      report.error(place, "automap needs trans_port", "Name Tor's TransPort under [tor]: trans_port = 9040.");
+    }
+    if (!policy.live) {
+      report.error(place, "automap needs [live]", "Only the live user gets there: name it under [live].");
+    }
+    if (!kLoopbackNetV4.contains(tor.automap->address()) || tor.automap->length() < kLoopbackNetV4.length()) {
+      report.error(place, fmt::format("automap {} is not inside 127.0.0.0/8", to_string(*tor.automap)),
+                   "Use Tor's VirtualAddrNetworkIPv4, by default \"127.192.0.0/10\".");
+    } else if (tor.automap->contains(kLoopbackV4)) {
+      report.error(place, fmt::format("automap {} holds 127.0.0.1, to which it redirects", to_string(*tor.automap)),
+                   "Use Tor's VirtualAddrNetworkIPv4, by default \"127.192.0.0/10\".");
+    }
+  }
+  if (tor.redirect_dns && !tor.dns_port) {
+    report.error(*draft.redirect_dns, "redirect_dns needs dns_port",
+                 "Name Tor's DNSPort under [tor]: dns_port = 5353.");
+  }
+  if (tor.redirect_dns && tor.dns_port == Port{53}) {
+    report.error(*draft.redirect_dns, "redirect_dns redirects port 53 to itself", "Leave redirect_dns out.");
+  }
+}
+
+void check_service(const Draft& draft, size_t index, Report& report) {
+  const Policy& policy = draft.policy;
+  const Service& service = policy.services[index];
+  const Draft::ServicePlaces& places = draft.services[index];
+  for (size_t earlier = 0; earlier < index; ++earlier) {
+    if (policy.services[earlier].name != service.name) continue;
+    report.error(places.name, fmt::format("two services are named \"{}\"", service.name),
+                 first_is_at(policy.services[earlier].origin));
+    break;
+  }
+  if (policy.tor && policy.tor->automap && policy.tor->automap->contains(service.at)) {
+    report.error(places.at,
+                 fmt::format("{} is an automap address ({})", to_string(service.at), to_string(*policy.tor->automap)),
+                 "TCP to it goes to Tor; use another address of 127.0.0.0/8.");
+  }
+  for (size_t d = 0; d < service.deny.size(); ++d) {
+    const auto allowed = std::ranges::find(service.allow, service.deny[d].uid, &User::uid);
+    if (allowed == service.allow.end()) continue;
+    const std::string also = allowed->name == service.deny[d].name
+                                 ? std::string{}
+                                 : fmt::format(" (UID {}, also named \"{}\")", allowed->uid.value, allowed->name);
+    report.error(
+        places.deny[d],
+        fmt::format("service \"{}\" both allows and denies user \"{}\"{}", service.name, service.deny[d].name, also),
+        "Remove it from one of the two lists.");
+  }
+}
+
+void check_namespace(const Draft& draft, size_t index, Report& report) {
+  const Namespace& space = draft.policy.namespaces[index];
+  for (size_t earlier = 0; earlier < index; ++earlier) {
+    const Namespace& other = draft.policy.namespaces[earlier];
+    if (other.name == space.name) {
+      report.error(draft.namespaces[index].name, fmt::format("two namespaces are named \"{}\"", space.name),
+                   first_is_at(other.origin));
+    }
+    if (other.network.overlaps(space.network)) {
+      report.error(draft.namespaces[index].host,
+                   fmt::format("namespace \"{}\" ({}) overlaps namespace \"{}\" ({})", space.name,
+                               to_string(space.network), other.name, to_string(other.network)),
+                   first_is_at(other.origin));
+    }
+  }
+}
+
+/// A namespace that is up already is no stranger: its own veth has its own network.
+bool is_own(const Policy& policy, const Environment::InterfaceNetwork& network) {
+  return std::ranges::any_of(policy.namespaces, [&](const Namespace& space) {
+    return space.interface == network.interface && space.network == network.network;
+  });
+}
+
+void check_machine(const Draft& draft, const Environment& environment, Report& report) {
+  if (draft.policy.namespaces.empty()) return;
+  const auto networks = environment.networks();
+  if (!networks) {
+    report.error(draft.namespaces.front().host, networks.error().message, networks.error().remedy);
+    return;
+  }
+  for (size_t i = 0; i < draft.policy.namespaces.size(); ++i) {
+    const Namespace& space = draft.policy.namespaces[i];
+    for (const auto& network : *networks) {
+      if (!network.network.overlaps(space.network) || is_own(draft.policy, network)) continue;
+      report.error(draft.namespaces[i].host,
+                   fmt::format("namespace \"{}\" ({}) overlaps {}, the network of {}", space.name,
+                               to_string(space.network), to_string(network.network), network.interface.view()),
+                   "Choose a network that this machine does not use.");
+    }
+  }
+}
+
+}  // namespace
+
+void check_consistency(const Draft& draft, const Environment& environment, Report& report) {
+  check_tor(draft, report);
+  for (size_t i = 0; i < draft.policy.services.size(); ++i) check_service(draft, i, report);
+  for (size_t i = 0; i < draft.policy.namespaces.size(); ++i) check_namespace(draft, i, report);
+  for (size_t i = 0; i < draft.policy.lan.networks.size(); ++i) {
+    if (!draft.policy.lan.networks[i].overlaps(kLoopbackNetV4)) continue;
+    report.error(draft.lan_networks[i],
+                 fmt::format("{} holds loopback addresses, which are no LAN", to_string(draft.policy.lan.networks[i])),
+                 "Name private networks (RFC 1918).");
+  }
+  check_machine(draft, environment, report);
+}
+
+}  // namespace tails::policy

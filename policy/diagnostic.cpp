@@ -1,0 +1,84 @@
+#include "policy/diagnostic.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string_view>
+
+namespace tails::policy {
+namespace {
+
+constexpr size_t kWidest = 200;
+
+std::string_view label(Severity severity) {
+  switch (severity) {
+    case Severity::kError: return "";
+    case Severity::kWarning: return "warning: ";
+    case Severity::kNotice: return "notice: ";
+  }
+  return "";
+}
+
+constexpr bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
+
+/// Byte offset of character `index` (from 0) of UTF-8 text; its size when the text is shorter.
+size_t offset_of(std::string_view text, size_t index) {
+  size_t at = 0;
+  while (at < text.size()) {
+    if (!is_continuation(text[at]) && index-- == 0) break;
+    ++at;
+  }
+  return at;
+}
+
+size_t count_characters(std::string_view text) {
+  return static_cast<size_t>(std::ranges::count_if(text, [](char c) { return !is_continuation(c); }));
+}
+
+/// What a terminal can be given: no control character gets through.
+std::string printable(std::string_view text) {
+  std::string result(text);
+  for (char& c : result) {
+    if (c == '\t') c = ' ';
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = '?';
+  }
+  return result;
+}
+
+}  // namespace
+
+std::string render(const Diagnostic& diagnostic) {
+  const std::string_view severity = label(diagnostic.severity);
+  if (diagnostic.line == 0) {
+    std::string text = fmt::format("{}: {}{}", diagnostic.file, severity, diagnostic.message);
+    if (!diagnostic.remedy.empty()) text += "\n  " + diagnostic.remedy;
+    return text;
+  }
+  const size_t characters = count_characters(diagnostic.source);
+  const size_t start = std::min<size_t>(std::max(diagnostic.underline_column, 1U) - 1, characters);
+  // Of a very long line, the part around the place.
+  const size_t first = characters <= kWidest || start < kWidest / 2 ? 0 : start - kWidest / 2;
+  const size_t from = offset_of(diagnostic.source, first);
+  const std::string_view shown = std::string_view(diagnostic.source).substr(from);
+  const std::string_view window = shown.substr(0, offset_of(shown, kWidest));
+  const size_t room = std::max<size_t>(count_characters(window) - std::min(count_characters(window), start - first), 1);
+  const size_t length = std::clamp<size_t>(diagnostic.length, 1, room);
+
+  std::string text = fmt::format("{}:{}:{}: {}{}\n", diagnostic.file, diagnostic.line, diagnostic.column, severity,
+                                 diagnostic.message);
+  text += fmt::format("{:5} | {}\n", diagnostic.line, printable(window));
+  text += fmt::format("      | {:{}}^{:~>{}}", "", start - first, "", length - 1);
+  if (!diagnostic.remedy.empty()) text += " " + diagnostic.remedy;
+  return text;
+}
+
+std::string render(std::span<const Diagnostic> diagnostics) {
+  std::string text;
+  for (const Diagnostic& diagnostic : diagnostics) {
+    if (!text.empty()) text += '\n';
+    text += render(diagnostic);
+  }
+  return text;
+}
+
+}  // namespace tails::policy

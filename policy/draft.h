@@ -1,0 +1,45 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "policy/accounts.h"
+#include "policy/policy.h"
+#include "policy/report.h"
+
+namespace tails::policy {
+
+/// A policy on its way, with the places that later checks need to point at.
+struct Draft {
+  /// Where one [[service]] stands. The lists are in step with the service's.
+  struct ServicePlaces {
+    Place entry;
+    Place name;
+    Place at;
+    std::vector<Place> ports;
+    std::vector<Place> allow;
+    std::vector<Place> deny;
+    bool has_absent_user = false;  ///< An optional user of `allow` was left out.
+  };
+  struct NamespacePlaces {
+    Place name;
+    Place host;
+  };
+  struct DirectPlaces {
+    Place user;
+    std::vector<Place> out;
+  };
+
+  Policy policy;
+  std::vector<ServicePlaces> services;      ///< In step with policy.services.
+  std::vector<NamespacePlaces> namespaces;  ///< In step with policy.namespaces.
+  std::vector<DirectPlaces> direct;         ///< In step with policy.direct.
+  std::vector<Place> lan_networks;          ///< In step with policy.lan.networks.
+  std::vector<Place> lan_closed;            ///< In step with policy.lan.closed.
+  std::optional<Place> automap;
+  std::optional<Place> redirect_dns;
+};
+
+}  // namespace tails::policy

@@ -1,0 +1,184 @@
+#include "policy/file.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <utility>
+
+namespace tails::policy {
+namespace {
+
+/// Owns a file descriptor.
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Descriptor& operator=(Descriptor&&) = delete;
+  ~Descriptor() {
+    if (fd_ >= 0) close(fd_);
+  }
+  [[nodiscard]] int get() const { return fd_; }
+  void release() { fd_ = -1; }
+
+ private:
+  int fd_;
+};
+
+struct CloseFolder {
+  void operator()(DIR* folder) const { closedir(folder); }
+};
+
+tl::unexpected<Error> rejected(const std::string& path, std::string_view fact, std::string remedy) {
+  return fail(ErrorKind::kRejected, fmt::format("{} {}", path, fact), std::move(remedy));
+}
+
+tl::unexpected<Error> refused(const std::string& path, std::string_view what, int error) {
+  std::string remedy;
+  if (error == EACCES || error == EPERM) remedy = "Run as root, or make the file readable.";
+  if (error == ENOENT) remedy = "Check the path.";
+  return fail(ErrorKind::kRefused,
+              fmt::format("cannot {} {}: {} ({})", what, path, std::strerror(error), strerrorname_np(error)),
+              std::move(remedy), error);
+}
+
+/// Owner and mode: root and the caller are trusted, and nobody else may write.
+std::optional<tl::unexpected<Error>> distrust(const std::string& path, const struct stat& status) {
+  if (status.st_uid != 0 && status.st_uid != geteuid()) {
+    return rejected(path, fmt::format("belongs to user {}, who could change it", status.st_uid),
+                    fmt::format("Give it to root: chown root {}", path));
+  }
+  if ((status.st_mode & S_IWOTH) != 0) {
+    return rejected(path, "is writable by everyone", fmt::format("Take that away: chmod go-w {}", path));
+  }
+  if ((status.st_mode & S_IWGRP) != 0) {
+    return rejected(path, "is writable by its group", fmt::format("Take that away: chmod go-w {}", path));
+  }
+  return std::nullopt;
+}
+
+/// Length of the well-formed UTF-8 sequence at the front (The Unicode Standard, table 3-7); 0 where there is none.
+size_t sequence_length(std::string_view text) {
+  const auto byte = [&](size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
+  const auto continues = [&](size_t i) { return (byte(i) & 0xC0) == 0x80; };
+  const unsigned first = byte(0);
+  if (first < 0x80) return 1;
+  if (first >= 0xC2 && first <= 0xDF) return continues(1) ? 2 : 0;
+  if (first >= 0xE0 && first <= 0xEF) {
+    const unsigned low = first == 0xE0 ? 0xA0 : 0x80;   // no overlong form
+    const unsigned high = first == 0xED ? 0x9F : 0xBF;  // no surrogate
+    return byte(1) >= low && byte(1) <= high && continues(2) ? 3 : 0;
+  }
+  if (first >= 0xF0 && first <= 0xF4) {
+    const unsigned low = first == 0xF0 ? 0x90 : 0x80;
+    const unsigned high = first == 0xF4 ? 0x8F : 0xBF;  // nothing above U+10FFFF
+    return byte(1) >= low && byte(1) <= high && continues(2) && continues(3) ? 4 : 0;
+  }
+  return 0;
+}
+
+std::optional<tl::unexpected<Error>> check_utf8(const std::string& path, std::string_view text) {
+  size_t line = 1;
+  for (size_t at = 0; at < text.size();) {
+    const size_t length = sequence_length(text.substr(at));
+    if (length == 0) {
+      return rejected(path,
+                      fmt::format("is not UTF-8: byte 0x{:02x} in line {}",
+                                  static_cast<unsigned>(static_cast<unsigned char>(text[at])), line),
+                      "Save it as UTF-8.");
+    }
+    if (text[at] == '\n') ++line;
+    at += length;
+  }
+  return std::nullopt;
+}
+
+/// O_NONBLOCK: opening a FIFO must not wait for a writer.
+Result<Descriptor> open_without_following(int folder, const std::string& name, const std::string& path, int flags) {
+  const int fd = openat(folder, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY | flags);
+  if (fd >= 0) return Descriptor(fd);
+  const int error = errno;
+  struct stat status {};
+  const bool is_link = fstatat(folder, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(status.st_mode);
+  if ((error == ELOOP || error == ENOTDIR) && is_link) {
+    return rejected(path, "is a symbolic link", "Put the file itself there, or name the file that the link points to.");
+  }
+  return refused(path, "open", error);
+}
+
+Result<Document> read_at(int folder, const std::string& name, const std::string& path) {
+  const auto fd = open_without_following(folder, name, path, 0);
+  if (!fd) return tl::unexpected(fd.error());
+  struct stat status {};
+  if (fstat(fd->get(), &status) != 0) return refused(path, "examine", errno);
+  if (!S_ISREG(status.st_mode)) return rejected(path, "is no regular file", "A policy is a text file.");
+  if (auto error = distrust(path, status)) return *error;
+
+  const auto too_large = [&] {
+    return rejected(path, "is larger than 16 MiB", "A policy is a few kilobytes of text.");
+  };
+  if (static_cast<uint64_t>(status.st_size) > kMaxFileBytes) return too_large();
+  Document document{path, {}, false};
+  document.text.resize(static_cast<size_t>(status.st_size) + 1);  // one more, to see the end
+  size_t filled = 0;
+  while (true) {
+    if (filled == document.text.size()) document.text.resize(filled * 2);
+    const ssize_t count = ::read(fd->get(), document.text.data() + filled, document.text.size() - filled);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return refused(path, "read", errno);
+    if (count == 0) break;
+    filled += static_cast<size_t>(count);
+    if (filled > kMaxFileBytes) return too_large();  // it grew meanwhile
+  }
+  document.text.resize(filled);
+  if (auto error = check_utf8(path, document.text)) return *error;
+  return document;
+}
+
+}  // namespace
+
+Result<Document> read_policy_file(const std::string& path) { return read_at(AT_FDCWD, path, path); }
+
+Result<std::vector<Document>> read_drop_ins(const std::string& policy_path) {
+  const size_t slash = policy_path.rfind('/');
+  const std::string folder = (slash == std::string::npos ? "" : policy_path.substr(0, slash + 1)) + "policy.d";
+  std::vector<Document> documents;
+  auto fd = open_without_following(AT_FDCWD, folder, folder, O_DIRECTORY);
+  if (!fd && fd.error().system_errno == ENOENT) return documents;
+  if (!fd) return tl::unexpected(fd.error());
+  struct stat status {};
+  if (fstat(fd->get(), &status) != 0) return refused(folder, "examine", errno);
+  if (auto error = distrust(folder, status)) return *error;
+
+  const std::unique_ptr<DIR, CloseFolder> listing(fdopendir(fd->get()));
+  if (listing == nullptr) return refused(folder, "list", errno);
+  fd->release();  // closedir closes it
+  std::vector<std::string> names;
+  errno = 0;
+  while (const dirent* entry = readdir(listing.get())) {
+    const std::string_view name = entry->d_name;
+    if (!name.starts_with('.') && name.ends_with(".toml")) names.emplace_back(name);
+    errno = 0;
+  }
+  if (errno != 0) return refused(folder, "list", errno);
+  std::ranges::sort(names);
+  for (const std::string& name : names) {
+    std::string path = folder;
+    path += '/';
+    path += name;
+    auto document = read_at(dirfd(listing.get()), name, path);
+    if (!document) return tl::unexpected(document.error());
+    document->is_drop_in = true;
+    documents.push_back(std::move(*document));
+  }
+  return documents;
+}
+
+}  // namespace tails::policy

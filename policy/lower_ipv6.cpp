@@ -1,0 +1,68 @@
+// filter of IPv6: between ::1 and ::1 by loopback, else nothing. No user chains, and every rule that is no LOG, REJECT
+// or DROP names both addresses: upstream's acceptance checks ask for that.
+#include "policy/lowering.h"
+
+namespace tails::policy {
+namespace {
+
+using namespace ruleset;
+
+const Prefix kSelf = Prefix::host(kLoopbackV6);
+
+void add_icmpv6(const Policy& policy, ChainWriter& chain, const Tests& self) {
+  // Or a refused connect would hang: its ICMPv6 error has a state of its own.
+  chain.add(self.protocol(protocol::kIcmpv6).state(ConnState::kEstablished | ConnState::kRelated), Accept{},
+            policy.origin);
+}
+
+void lower_input(const Policy& policy, ChainWriter& chain) {
+  const Tests self = Tests().in(kLoopbackInterface).from(kSelf).to(kSelf);
+  chain.add(self.state(ConnState::kEstablished), Accept{}, policy.origin);
+  add_icmpv6(policy, chain, self);
+  for (const Service& service : policy.services) {
+    if (service.at != kLoopbackV6 || !service.is_active || service.allow.empty()) continue;
+    for (const Transport& transport : transports(service.ports, service.from, Opening::kOnly)) {
+      chain.add(self.transport(transport).state(ConnState::kNew), Accept{}, service.origin);
+    }
+  }
+}
+
+void lower_output(const Policy& policy, ChainWriter& chain) {
+  const Tests self = Tests().out(kLoopbackInterface).from(kSelf).to(kSelf);
+  chain.add(self.protocol(protocol::kTcp).match(tcp_syn(true)).state(ConnState::kEstablished), Accept{}, policy.origin);
+  ConntrackMatch answer;
+  answer.direction = Direction::kReply;
+  chain.add(self.not_protocol(protocol::kTcp).state(ConnState::kEstablished).match(answer), Accept{}, policy.origin);
+  add_icmpv6(policy, chain, self);
+
+  // Denials before grants, as in IPv4; without a chain of their own each is a log and an answer.
+  for (const Service& service : policy.services) {
+    if (service.at != kLoopbackV6) continue;
+    for (const Transport& transport : transports(service.ports, {}, Opening::kAny)) {
+      for (const User& user : service.deny) {
+        add_blocking(chain, self.transport(transport).owner(user.uid), Family::kIpv6, policy.blocked, service.origin);
+      }
+    }
+  }
+  for (const Service& service : policy.services) {
+    if (service.at != kLoopbackV6 || !service.is_active) continue;
+    for (const Transport& transport : transports(service.ports, service.from, Opening::kOnly)) {
+      for (const User& user : service.allow) {
+        chain.add(self.transport(transport).owner(user.uid).state(grant_states(transport.protocol)), Accept{},
+                  service.origin);
+      }
+    }
+  }
+  add_blocking(chain, Tests(), Family::kIpv6, policy.blocked, policy.blocked.origin);
+}
+
+}  // namespace
+
+void lower_ipv6(const Policy& policy, RuleSet& rules, Table& filter) {
+  ChainWriter input(rules, *filter.find("INPUT"));
+  lower_input(policy, input);
+  ChainWriter output(rules, *filter.find("OUTPUT"));
+  lower_output(policy, output);
+}
+
+}  // namespace tails::policy

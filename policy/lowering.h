@@ -1,0 +1,26 @@
+#pragma once
+
+#include "policy/policy.h"
+#include "policy/rule_builder.h"
+#include "ruleset/rule_set.h"
+
+/// The parts of `lower`, one idea each. Every rule's origin is put into `rules`.
+namespace tails::policy {
+
+inline constexpr const char* kLanChain = "lan";
+inline constexpr const char* kLogRejectChain = "log_reject";
+
+/// filter OUTPUT of IPv4, and the chains it calls.
+void lower_output(const Policy& policy, ruleset::RuleSet& rules, ruleset::Table& filter);
+
+/// filter of IPv6, whole.
+void lower_ipv6(const Policy& policy, ruleset::RuleSet& rules, ruleset::Table& filter);
+
+/// What is done to a packet that OUTPUT blocks, for packets that pass `tests`: the log, then the answer.
+void add_blocking(ChainWriter& chain, const Tests& tests, Family family, const Blocked& blocked, const Origin& origin);
+
+/// The denial's ports as rules must name them: with redirect_dns, udp/53 and dns_port of 127.0.0.1 stand for each
+/// other.
+std::vector<PortGrant> with_dns_alias(const Policy& policy, const Service& service);
+
+}  // namespace tails::policy

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "net/result.h"
+#include "policy/diagnostic.h"
+
+/// TOML as a plain tree with source positions. The only reader of toml++ is toml.cpp: its headers cost seconds.
+namespace tails::policy {
+
+/// Where something stands in a file: line and column from 1, length in characters.
+struct Span {
+  uint32_t line = 0;
+  uint32_t column = 0;
+  uint32_t length = 1;
+  friend bool operator==(const Span&, const Span&) = default;
+};
+
+struct Member;
+
+/// One TOML value. Of the fields for content, only that of its kind is filled.
+struct Value {
+  enum class Kind : uint8_t { kString, kInteger, kBoolean, kFloat, kDate, kArray, kTable };
+
+  Kind kind = Kind::kTable;
+  Span span;  ///< A string with its quotes; a table under a header: the header.
+  std::string text;
+  int64_t integer = 0;
+  bool boolean = false;
+  std::vector<Value> items;
+  std::vector<Member> members;  ///< In the file's order.
+};
+
+struct Member {
+  std::string key;
+  Span key_span;
+  Value value;
+};
+
+/// "a string", "an integer", …, as an error says what it found.
+std::string_view to_string(Value::Kind kind);
+
+/// A policy file's text.
+struct Document {
+  std::string name;  ///< As messages name it: the path, or a profile's file name.
+  std::string text;  ///< UTF-8.
+  bool is_drop_in = false;
+};
+
+/// Line `line` (from 1) of `text` without its newline; empty when there is none.
+std::string source_line(std::string_view text, uint32_t line);
+
+/// Parses TOML 1.0 (https://toml.io/en/v1.0.0). The error is the first fault of syntax, a duplicate key included.
+Result<Value, Diagnostic> parse_toml(const Document& document);
+
+}  // namespace tails::policy
