@@ -11,6 +11,7 @@
 #include "tests/kernel/harness/observer.h"
 #include "tests/kernel/harness/program.h"
 #include "tests/kernel/harness/rule_counters.h"
+#include "tests/kernel/harness/socketless.h"
 #include "tests/kernel/harness/sockets.h"
 #include "tests/kernel/harness/testbed.h"
 #include "tests/kernel/harness/wire.h"
@@ -190,6 +191,46 @@ TEST_F(Harness, MakesInvalidPacketsThatRulesCanStillRead) {
   EXPECT_EQ(before[0].destination_port, 443);
   EXPECT_EQ(before[1].destination_port, 443);
   EXPECT_TRUE(before[2].later_fragment);
+}
+
+TEST_F(Harness, SendsAnyPacketWithoutASocket) {
+  const Inside inside(bed_->host);
+  auto observer = Observer::start(bed_->host, std::array{Uid{0}});
+  TAILS_ASSERT_OK(observer);
+  auto wire = Wire::watch(bed_->outside);
+  TAILS_ASSERT_OK(wire);
+  auto sender = SocketlessSender::start(*bed_, *wire);
+  TAILS_ASSERT_OK(sender);
+  Packet v4;
+  v4.source = kHostInternet;
+  v4.destination = kInternet;
+  v4.source_port = 1000;
+  v4.destination_port = 443;
+  v4.tcp_flags = tcp_flag::kSyn;
+  TAILS_ASSERT_OK(sender->send(compose(v4), *InterfaceName::make("eth0")));
+  Packet v6 = v4;
+  v6.source = v6.destination = kLoopbackV6;
+  TAILS_ASSERT_OK(sender->send(compose(v6), kLoopbackInterface));
+
+  const auto seen = observer->drain();
+  TAILS_ASSERT_OK(seen);
+  v4.out = *InterfaceName::make("eth0");
+  v4.source_type = AddressType::kLocal;
+  v6.out = kLoopbackInterface;
+  v6.source_type = v6.destination_type = AddressType::kLocal;
+  std::vector<Packet> ours;
+  for (const Packet& packet : at(*seen, Hook::kOutput, Place::kBefore)) {
+    if (packet.is_tcp_syn()) ours.push_back(packet);
+  }
+  EXPECT_THAT(ours, testing::ElementsAre(v4, v6));
+  EXPECT_FALSE(ours.front().uid.has_value());
+  const auto frames = wire->drain();
+  TAILS_ASSERT_OK(frames);
+  // The SYN, and what the other end's answer made the kernel say.
+  EXPECT_TRUE(std::any_of(frames->begin(), frames->end(), [](const Frame& frame) {
+    const auto packet = dissect(frame.bytes);
+    return packet && packet->is_tcp_syn() && packet->destination == kInternet;
+  }));
 }
 
 TEST_F(Harness, SeesOnTheWireWhatLeftAndOnlyThat) {

@@ -4,9 +4,18 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <ostream>
 #include <string>
 
+#include "tests/kernel/harness/agreement.h"
 #include "tests/kernel/harness/network_namespace.h"
+
+namespace tails {
+
+/// How GoogleTest shows a packet.
+inline void PrintTo(const Packet& packet, std::ostream* out) { *out << testbed::describe(packet); }
+
+}  // namespace tails
 
 namespace tails::testbed {
 

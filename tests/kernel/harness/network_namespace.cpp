@@ -1,7 +1,9 @@
 #include "tests/kernel/harness/network_namespace.h"
 
 #include <fcntl.h>
+#include <ifaddrs.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -9,7 +11,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
+#include <memory>
 
 #include "tests/kernel/harness/failure.h"
 
@@ -82,6 +86,26 @@ Result<std::string> get_sysctl(std::string_view name) {
   std::string line;
   if (!std::getline(file, line)) return system_failure("read " + sysctl_path(name));
   return line;
+}
+
+std::vector<std::pair<std::string, IpAddress>> interface_addresses() {
+  std::vector<std::pair<std::string, IpAddress>> addresses;
+  ifaddrs* raw = nullptr;
+  if (::getifaddrs(&raw) != 0) return addresses;
+  const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> list(raw, &::freeifaddrs);
+  for (const ifaddrs* at = list.get(); at != nullptr; at = at->ifa_next) {
+    if (at->ifa_addr == nullptr) continue;
+    if (at->ifa_addr->sa_family == AF_INET) {
+      sockaddr_in v4{};
+      std::memcpy(&v4, at->ifa_addr, sizeof v4);
+      addresses.emplace_back(at->ifa_name, IpAddress::from_wire(Family::kIpv4, &v4.sin_addr));
+    } else if (at->ifa_addr->sa_family == AF_INET6) {
+      sockaddr_in6 v6{};
+      std::memcpy(&v6, at->ifa_addr, sizeof v6);
+      addresses.emplace_back(at->ifa_name, IpAddress::from_wire(Family::kIpv6, &v6.sin6_addr));
+    }
+  }
+  return addresses;
 }
 
 std::string why_not_possible() {

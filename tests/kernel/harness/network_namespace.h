@@ -2,8 +2,10 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
-#include "net/interface_name.h"
+#include "net/address.h"
 #include "net/result.h"
 #include "tests/kernel/harness/descriptor.h"
 
@@ -40,6 +42,9 @@ class Inside {
 /// "net.ipv4.ip_forward" and a value, in the namespace the thread is in.
 Result<void> set_sysctl(std::string_view name, std::string_view value);
 Result<std::string> get_sysctl(std::string_view name);
+
+/// Every address of every interface of the namespace the thread is in, by interface name.
+std::vector<std::pair<std::string, IpAddress>> interface_addresses();
 
 /// Whether this process may make network namespaces and raw sockets; empty: yes, else the reason why not.
 std::string why_not_possible();

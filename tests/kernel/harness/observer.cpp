@@ -1,9 +1,9 @@
 #include "tests/kernel/harness/observer.h"
 
 #include <arpa/inet.h>
-#include <ifaddrs.h>
 #include <libmnl/libmnl.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_log.h>
 #include <net/if.h>
@@ -12,10 +12,10 @@
 #include <array>
 #include <charconv>
 #include <cstring>
-#include <memory>
 
 #include "tests/kernel/harness/failure.h"
 #include "tests/kernel/harness/flow_entry.h"
+#include "tests/kernel/harness/netlink.h"
 #include "tests/kernel/harness/program.h"
 
 namespace tails::testbed {
@@ -25,12 +25,14 @@ constexpr uint16_t kGroup = 77;
 constexpr int kReceiveBuffer = 64 << 20;
 constexpr uint32_t kCopiedBytes = 2048;
 
-// Prefixes of our NFLOG rules. Each packet makes up to three messages before the filter: what conntrack says of it
-// ("f:" and an index of kFlows; "d" where NAT has rewritten the flow's destination), then the packet with its owner
+// Prefixes of our NFLOG rules. Each packet makes up to four messages before the filter: what conntrack says of it
+// ("f:" and an index of kFlows; "d" where NAT has rewritten the flow's destination; "c" where the flow was there before
+// this packet), then the packet with its owner
 // ("b:1000", or "b:" where the socket is to be asked). NFLOG could carry conntrack's words itself, but few kernels are
 // built with that (CONFIG_NETFILTER_NETLINK_GLUE_CT). Behind the filter one: "p".
 constexpr std::string_view kFlow = "f:";
 constexpr std::string_view kRewritten = "d";
+constexpr std::string_view kConfirmed = "c";
 constexpr std::string_view kBefore = "b:";
 constexpr std::string_view kPassed = "p";
 
@@ -62,6 +64,7 @@ std::string watching_rules(std::span<const Uid> users) {
     text += std::string("-A flow -m conntrack ") + kFlows.at(i).test + nflog(std::string(kFlow) + std::to_string(i));
   }
   text += "-A flow -m conntrack --ctstate DNAT" + nflog(kRewritten);
+  text += "-A flow -m conntrack --ctstatus CONFIRMED" + nflog(kConfirmed);
   text += "-A INPUT" + nflog(kBefore) + "-A FORWARD" + nflog(kBefore) + "-A OUTPUT -j owner\n";
   for (const Uid user : users) {
     const std::string owned_by = "-A owner -m owner --uid-owner " + std::to_string(user.value);
@@ -87,16 +90,7 @@ class ConfigRequest {
   }
   nlmsghdr* header() { return header_; }
 
-  Result<void> send(int socket) {
-    if (::send(socket, buffer_, header_->nlmsg_len, 0) < 0) return system_failure("ask for NFLOG");
-    alignas(nlmsghdr) char answer[1024];
-    const ssize_t length = ::recv(socket, answer, sizeof answer, 0);
-    if (length < 0) return system_failure("ask for NFLOG");
-    if (mnl_cb_run(answer, static_cast<size_t>(length), 0, 0, nullptr, nullptr) < 0) {
-      return system_failure("ask for NFLOG");
-    }
-    return {};
-  }
+  Result<void> send(int socket) { return request_and_wait(socket, header_, "ask for NFLOG"); }
 
  private:
   alignas(nlmsghdr) char buffer_[1024] = {};
@@ -118,26 +112,6 @@ Result<void> subscribe(int socket) {
   return settings.send(socket);
 }
 
-std::set<IpAddress> addresses_of_this_namespace() {
-  std::set<IpAddress> addresses;
-  ifaddrs* raw = nullptr;
-  if (::getifaddrs(&raw) != 0) return addresses;
-  const std::unique_ptr<ifaddrs, decltype(&::freeifaddrs)> list(raw, &::freeifaddrs);
-  for (const ifaddrs* at = list.get(); at != nullptr; at = at->ifa_next) {
-    if (at->ifa_addr == nullptr) continue;
-    if (at->ifa_addr->sa_family == AF_INET) {
-      sockaddr_in v4{};
-      std::memcpy(&v4, at->ifa_addr, sizeof v4);
-      addresses.insert(IpAddress::from_wire(Family::kIpv4, &v4.sin_addr));
-    } else if (at->ifa_addr->sa_family == AF_INET6) {
-      sockaddr_in6 v6{};
-      std::memcpy(&v6, at->ifa_addr, sizeof v6);
-      addresses.insert(IpAddress::from_wire(Family::kIpv6, &v6.sin6_addr));
-    }
-  }
-  return addresses;
-}
-
 AddressType type_of(const IpAddress& address, const std::set<IpAddress>& own) {
   if (address.family == Family::kIpv4) {
     if (kLoopbackNetV4.contains(address)) return AddressType::kLocal;
@@ -151,17 +125,6 @@ AddressType type_of(const IpAddress& address, const std::set<IpAddress>& own) {
 
 /// An attribute's value in network order, as NFLOG and ctnetlink write theirs.
 uint32_t be32(const nlattr* attribute) { return ntohl(mnl_attr_get_u32(attribute)); }
-
-/// Calls `visit` with each attribute of the `size` bytes from `first` on. (libmnl's own loop is a macro that C++
-/// refuses.)
-template <class Visit>
-void for_each_attribute(const nlattr* first, size_t size, Visit visit) {
-  const char* const end = reinterpret_cast<const char*>(first) + size;
-  for (const nlattr* at = first; mnl_attr_ok(at, static_cast<int>(end - reinterpret_cast<const char*>(at)));
-       at = mnl_attr_next(at)) {
-    visit(at);
-  }
-}
 
 uint32_t number_after(std::string_view prefix, std::string_view text) {
   uint32_t number = 0;
@@ -194,19 +157,22 @@ class SightingReader {
  private:
   void read(const nlmsghdr* message) {
     std::array<const nlattr*, NFULA_MAX + 1> has{};
-    for_each_attribute(static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(message, sizeof(nfgenmsg))),
-                       mnl_nlmsg_get_payload_len(message) - sizeof(nfgenmsg), [&](const nlattr* at) {
-                         if (mnl_attr_get_type(at) <= NFULA_MAX) has.at(mnl_attr_get_type(at)) = at;
-                       });
+    for_each_attribute(message, sizeof(nfgenmsg), [&](const nlattr* at) {
+      if (mnl_attr_get_type(at) <= NFULA_MAX) has.at(mnl_attr_get_type(at)) = at;
+    });
     if (has[NFULA_PREFIX] == nullptr || has[NFULA_PAYLOAD] == nullptr || has[NFULA_PACKET_HDR] == nullptr) return;
     const std::string_view prefix = mnl_attr_get_str(has[NFULA_PREFIX]);
     if (prefix.starts_with(kFlow)) {
       const FlowRule& rule = kFlows.at(number_after(kFlow, prefix));
-      observer_.next_ = {rule.state, rule.direction, false};
+      observer_.next_ = {rule.state, rule.direction, false, false};
       return;
     }
     if (prefix == kRewritten) {
       observer_.next_.has_destination_nat = true;
+      return;
+    }
+    if (prefix == kConfirmed) {
+      observer_.next_.is_confirmed = true;
       return;
     }
     Sighting sighting;
@@ -241,9 +207,13 @@ class SightingReader {
   void read_flow(Packet& packet) const {
     packet.state = observer_.next_.state;
     packet.direction = observer_.next_.direction;
-    // Only OUTPUT is seen before its NAT; at INPUT and FORWARD the kernel has already rewritten the packet.
-    if (observer_.next_.has_destination_nat && packet.hook == Hook::kOutput &&
-        packet.direction == Direction::kOriginal && !packet.is_icmp()) {
+    if (!observer_.next_.is_confirmed) return;
+    packet.status = IPS_CONFIRMED;
+    if (packet.direction == Direction::kReply || packet.state == ConnState::kRelated) return;
+    // nat is not asked again: the flow keeps its destination, or what nat made of it. INPUT and FORWARD are seen when
+    // the kernel has already rewritten the packet.
+    packet.recorded_nat = Endpoint{packet.destination, packet.destination_port};
+    if (observer_.next_.has_destination_nat && packet.hook == Hook::kOutput) {
       const Inside inside(*observer_.where_);
       packet.recorded_nat = nat_of_flow(packet);
     }
@@ -269,7 +239,7 @@ Result<Observer> Observer::start(const NetworkNamespace& where, std::span<const 
     if (!loaded) return tl::unexpected(loaded.error());
   }
   Observer observer(where, std::move(socket));
-  observer.own_addresses_ = addresses_of_this_namespace();
+  for (const auto& [interface, address] : interface_addresses()) observer.own_addresses_.insert(address);
   return observer;
 }
 

@@ -25,8 +25,8 @@ struct Sighting {
 
   Place place = Place::kBefore;
   /// Addresses and ports as they are at that place. At kBefore this is the packet that the evaluator is to be asked
-  /// about: state, direction and recorded NAT are conntrack's, the owner is what the owner test says. Status bits and
-  /// the flow's mark are not seen.
+  /// about: state, direction and recorded NAT are conntrack's, the owner is what the owner test says. Of the
+  /// status bits only IPS_CONFIRMED is seen, the flow's mark is not.
   Packet packet;
   Bytes bytes;
 };
@@ -49,6 +49,7 @@ class Observer {
     ConnState state = ConnState::kInvalid;
     Direction direction = Direction::kOriginal;
     bool has_destination_nat = false;
+    bool is_confirmed = false;  ///< It is in conntrack's table: this is not its first packet.
   };
 
   Observer(const NetworkNamespace& where, Descriptor socket) : where_(&where), socket_(std::move(socket)) {}

@@ -92,7 +92,7 @@ Bytes compose(const Packet& packet, const Details& details) {
     put16(out, 2, kIpv4Header + body.size());
     put16(out, 4, details.ip_id);
     put16(out, 6, packet.later_fragment ? kSomeFragmentOffset : 0);
-    put8(out, 8, 64);
+    put8(out, 8, details.hop_limit);
     put8(out, 9, packet.protocol);
     packet.source.to_wire(&out[12]);
     packet.destination.to_wire(&out[16]);
@@ -102,7 +102,7 @@ Bytes compose(const Packet& packet, const Details& details) {
     put8(out, 1, static_cast<uint8_t>(packet.dscp << 6 & 0xC0));
     put16(out, 4, body.size());
     put8(out, 6, packet.protocol);
-    put8(out, 7, 64);
+    put8(out, 7, details.hop_limit);
     packet.source.to_wire(&out[8]);
     packet.destination.to_wire(&out[24]);
   }

@@ -16,6 +16,7 @@ using Bytes = std::vector<std::byte>;
 struct Details {
   Bytes payload{};  ///< After the transport header; for an ICMP error: the packet it quotes.
   uint16_t ip_id = 1;
+  uint8_t hop_limit = 64;        ///< TTL in IPv4.
   uint32_t sequence = 1;         ///< TCP; identifier and sequence number of an ICMP echo.
   uint32_t acknowledgement = 0;  ///< TCP.
   /// The transport header claims more bytes than there are (TCP, UDP), which conntrack calls INVALID while rules can

@@ -53,19 +53,23 @@ Result<Testbed> Testbed::build(const std::vector<Guest>& guest_list) {
   Testbed bed{std::move(*host), std::move(*outside), {}};
 
   std::string on_host = cable("eth0", "wire0", bed.outside) + cable("eth1", "wire1", bed.outside) +
-                        up("eth0", {slash(kHostInternet, 24), slash(kHostV6, 64)}) + up("eth1", {slash(kHostLan, 24)}) +
-                        "route add default via " + to_string(kGateway) + "\n";
+                        up("eth0", {slash(kHostInternet, 24), slash(kHostV6, 64)}) +
+                        up("eth1", {slash(kHostLan, 24), slash(kHostLanV6, 64)}) + "route add default via " +
+                        to_string(kGateway) + "\n";
   // Also by eth1, for sockets that are bound to it.
   on_host += "route add default via " + to_string(kLanNeighbour) + " dev eth1 metric 100\n";
   for (const char* lan : {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"}) {
     on_host += std::string("route add ") + lan + " via " + to_string(kLanNeighbour) + "\n";
   }
   on_host += "route add ::/0 dev eth0\nroute add ::/0 dev eth1 metric 2048\n";
+  uint64_t guest_network = 0x20010db8000f0000;
   for (const Guest& guest : guest_list) {
+    guest_network += 1;
     auto created = NetworkNamespace::create();
     if (!created) return tl::unexpected(created.error());
     const NetworkNamespace& inside = bed.guests.emplace(guest.name, std::move(*created)).first->second;
-    on_host += cable("veth-" + guest.name, "veth0", inside) + up("veth-" + guest.name, {slash(guest.host, 30)});
+    on_host += cable("veth-" + guest.name, "veth0", inside) +
+               up("veth-" + guest.name, {slash(guest.host, 30), slash(IpAddress::v6(guest_network, 1), 64)});
   }
   auto done = configure(bed.host, on_host,
                         {{"net.ipv4.conf.all.rp_filter", "0"},

@@ -22,7 +22,8 @@ inline constexpr std::array<uint8_t, 6> kCableMac = {0x02, 0, 0, 0, 0, 0x07};
 ///                                             : eth1 ──── wire1 :
 ///
 /// `host` is where rules go. eth0 is the way to the Internet (192.0.2.10/24 by 192.0.2.1; 2001:db8::10/64), eth1 has
-/// the LANs (192.168.50.10/24; 10/8, 172.16/12 and 192.168/16 by 192.168.50.1). `outside` answers at the addresses
+/// the LANs (192.168.50.10/24; 10/8, 172.16/12 and 192.168/16 by 192.168.50.1;
+/// 2001:db8:0:1::10/64), each veth-NAME an IPv6 network too. `outside` answers at the addresses
 /// below and forwards nothing. No rule is loaded anywhere, forwarding is on in `host`, reverse-path filtering is off.
 struct Testbed {
   struct Guest {
@@ -41,6 +42,7 @@ struct Testbed {
 inline constexpr IpAddress kHostInternet = IpAddress::v4(192, 0, 2, 10);
 inline constexpr IpAddress kHostLan = IpAddress::v4(192, 168, 50, 10);
 inline constexpr IpAddress kHostV6 = IpAddress::v6(0x20010db800000000, 0x10);
+inline constexpr IpAddress kHostLanV6 = IpAddress::v6(0x20010db800000001, 0x10);
 // Of `outside`.
 inline constexpr IpAddress kGateway = IpAddress::v4(192, 0, 2, 1);
 inline constexpr IpAddress kInternet = IpAddress::v4(198, 51, 100, 7);
