@@ -1,0 +1,22 @@
+#pragma once
+
+#include <span>
+
+#include "cli/command.h"
+
+namespace tails::cli {
+
+/// Every command, in the order of the help.
+std::span<const Command> commands();
+
+// One constant per file `cli/NAME.cpp`.
+extern const Command kApply;
+extern const Command kLockdown;
+extern const Command kReset;
+extern const Command kStatus;
+extern const Command kShow;
+extern const Command kExplain;
+extern const Command kCheck;
+extern const Command kCompletion;
+
+}  // namespace tails::cli

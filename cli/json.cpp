@@ -1,0 +1,176 @@
+#include "cli/json.h"
+
+#include <cmath>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "cli/packet_words.h"
+#include "ruleset/text_writer.h"
+
+namespace tails::cli::json {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using std::chrono::duration;
+
+/// Bytes that are no UTF-8 (a chain may be named in any bytes) become U+FFFD.
+std::string document(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + '\n'; }
+
+template <class T>
+Json or_null(const std::optional<T>& value) {
+  return value ? Json(*value) : Json(nullptr);
+}
+
+Json or_null(std::string_view text) { return text.empty() ? Json(nullptr) : Json(text); }
+
+int number(Family family) { return family == Family::kIpv4 ? 4 : 6; }
+
+double milliseconds(duration<double, std::milli> time) {
+  constexpr double kThousand = 1000;
+  return std::round(time.count() * kThousand) / kThousand;
+}
+
+Json of(const Packet& packet) {
+  const bool has_ports = packet.protocol == protocol::kTcp || packet.protocol == protocol::kUdp;
+  const bool has_direction = packet.state != ConnState::kInvalid && packet.state != ConnState::kUntracked;
+  return Json{
+      {"hook", hook_text(packet.hook)},
+      {"family", number(packet.family())},
+      {"proto", protocol_text(packet.protocol)},
+      {"src", to_string(packet.source)},
+      {"sport", has_ports ? Json(packet.source_port) : Json(nullptr)},
+      {"dst", to_string(packet.destination)},
+      {"dport", has_ports ? Json(packet.destination_port) : Json(nullptr)},
+      {"uid", packet.uid ? Json(packet.uid->value) : Json(nullptr)},
+      {"out", or_null(packet.out.view())},
+      {"in", or_null(packet.in.view())},
+      {"state", state_text(packet.state)},
+      {"direction", has_direction ? Json(packet.direction == Direction::kReply ? "reply" : "original") : Json(nullptr)},
+      {"flags", packet.protocol == protocol::kTcp ? Json(flags_text(packet.tcp_flags)) : Json(nullptr)},
+      {"icmp", packet.is_icmp() ? Json(fmt::format("{}/{}", packet.icmp_type, packet.icmp_code)) : Json(nullptr)},
+      {"gid", packet.gid ? Json(packet.gid->value) : Json(nullptr)},
+      {"mark", packet.mark.value},
+  };
+}
+
+Json origin_of(const ruleset::RuleSet& rules, ruleset::OriginIndex index) {
+  const ruleset::Origin* origin = rules.origin(index);
+  return origin == nullptr ? Json(nullptr) : Json(to_string(*origin));
+}
+
+Json entry_of(const ruleset::RuleSet& rules, ruleset::OriginIndex index) {
+  const ruleset::Origin* origin = rules.origin(index);
+  return origin == nullptr ? Json(nullptr) : or_null(origin->entry);
+}
+
+Json of(const ruleset::RuleSet& rules, const ruleset::Step& step) {
+  const ruleset::RuleRef& ref = step.rule;
+  return Json{
+      {"family", number(ref.table->family)},
+      {"table", to_string(ref.table->name)},
+      {"chain", ref.chain->name},
+      {"position", ref.is_policy() ? Json(nullptr) : Json(ref.rule + 1)},
+      {"rule", ruleset::write_rule(ref)},
+      {"origin", origin_of(rules, ref.origin())},
+      {"entry", entry_of(rules, ref.origin())},
+      {"certain", step.certain},
+  };
+}
+
+Json of(Tristate value) { return value == Tristate::kUnknown ? Json(nullptr) : Json(value == Tristate::kYes); }
+
+std::string_view text(iptc::Outcome::Kind kind) {
+  using Kind = iptc::Outcome::Kind;
+  switch (kind) {
+    case Kind::kApplied: return "applied";
+    case Kind::kUnchanged: return "unchanged";
+    case Kind::kDryRun: return "dry-run";
+    case Kind::kRolledBack: return "rolled-back";
+    case Kind::kLockedDown: return "locked-down";
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string error(const Error& error) {
+  return document(Json{{"error", error.message}, {"remedy", or_null(error.remedy)}});
+}
+
+std::string outcome(const iptc::Outcome& outcome, duration<double, std::milli> time) {
+  Json tables = Json::array();
+  for (const iptc::Outcome::TableResult& table : outcome.tables) {
+    tables.push_back({{"family", number(table.family)},
+                      {"table", to_string(table.table)},
+                      {"rules", table.rules},
+                      {"differed", table.differed}});
+  }
+  Json foreign = Json::array();
+  for (const iptc::ForeignRule& rule : outcome.foreign) {
+    foreign.push_back({{"family", number(rule.family)},
+                       {"table", to_string(rule.table)},
+                       {"chain", rule.chain},
+                       {"position", rule.position},
+                       {"rule", ruleset::write_rule(rule.family, rule.chain, rule.rule)}});
+  }
+  Json json{{"result", text(outcome.kind)},       {"tables", std::move(tables)},         {"flows_removed", 0},
+            {"milliseconds", milliseconds(time)}, {"foreign_rules", std::move(foreign)}, {"notices", outcome.notices}};
+  if (outcome.failure) json["error"] = outcome.failure->message;
+  return document(json);
+}
+
+std::string refused(const Error& error, duration<double, std::milli> time) {
+  return document(Json{{"result", "refused"},
+                       {"tables", Json::array()},
+                       {"flows_removed", 0},
+                       {"milliseconds", milliseconds(time)},
+                       {"error", error.message},
+                       {"remedy", or_null(error.remedy)}});
+}
+
+std::string evaluation(const ruleset::Evaluation& evaluation, const Packet& packet, const ruleset::RuleSet& rules) {
+  Json steps = Json::array();
+  for (const ruleset::Step& step : evaluation.steps) steps.push_back(of(rules, step));
+  return document(Json{
+      {"verdict", verdict_text(evaluation.verdict)},
+      {"redirected_to", evaluation.redirected_to ? Json(endpoint_text(*evaluation.redirected_to)) : Json(nullptr)},
+      {"logged", of(evaluation.logged)},
+      {"rule", or_null(ruleset::write_rule(evaluation.decided_by))},
+      {"origin", origin_of(rules, evaluation.decided_by.origin())},
+      {"entry", entry_of(rules, evaluation.decided_by.origin())},
+      {"depends_on", evaluation.depends_on ? Json(ruleset::write_rule(*evaluation.depends_on)) : Json(nullptr)},
+      {"packet", of(packet)},
+      {"steps", std::move(steps)},
+  });
+}
+
+std::string rule_set(const ruleset::RuleSet& rules) {
+  Json tables = Json::array();
+  for (const ruleset::Table& table : rules.tables) {
+    Json chains = Json::array();
+    for (const ruleset::Chain& chain : table.chains) {
+      Json list = Json::array();
+      for (const ruleset::Rule& rule : chain.rules) {
+        list.push_back({{"rule", ruleset::write_rule(table.family, chain.name, rule)},
+                        {"target", target_name(rule.target)},
+                        {"packets", rule.counters.packets},
+                        {"bytes", rule.counters.bytes},
+                        {"origin", origin_of(rules, rule.origin)},
+                        {"entry", entry_of(rules, rule.origin)}});
+      }
+      Json policy = nullptr;
+      if (chain.policy) policy = *chain.policy == ruleset::ChainPolicy::kAccept ? "ACCEPT" : "DROP";
+      chains.push_back({{"name", chain.name},
+                        {"policy", std::move(policy)},
+                        {"packets", chain.counters.packets},
+                        {"bytes", chain.counters.bytes},
+                        {"rules", std::move(list)}});
+    }
+    tables.push_back(
+        {{"family", number(table.family)}, {"table", to_string(table.name)}, {"chains", std::move(chains)}});
+  }
+  return document(Json{{"tables", std::move(tables)}});
+}
+
+}  // namespace tails::cli::json

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "net/ids.h"
+#include "ruleset/rule_set.h"
+
+/// Rules in words for people. What a machine reads is `ruleset::write_rule`.
+namespace tails::cli {
+
+/// The name of an account; nullopt: shown as its number.
+using UserNames = std::function<std::optional<std::string>(Uid)>;
+
+/// What a rule tests: "out lo, tcp SYN, to 127.0.0.1 port 9050, NEW, user _apt"; "everything" where it tests nothing.
+std::string tests_in_words(const ruleset::Rule& rule, const UserNames& user_names);
+
+}  // namespace tails::cli

@@ -1,0 +1,176 @@
+#include "host/guest.h"
+
+#include <cerrno>
+#include <optional>
+#include <utility>
+
+#include "host/network_namespace.h"
+#include "host/rtnetlink.h"
+#include "host/sysctl.h"
+
+namespace tails::host {
+namespace {
+
+constexpr InterfaceName kGuestInterface = *InterfaceName::make("veth0");
+
+/// Runs its actions backwards unless `keep` was called.
+class Undo {
+ public:
+  Undo() = default;
+  Undo(const Undo&) = delete;
+  Undo& operator=(const Undo&) = delete;
+  ~Undo() {
+    for (auto action = actions_.rbegin(); action != actions_.rend(); ++action) (*action)();
+  }
+  void add(std::function<void()> action) { actions_.push_back(std::move(action)); }
+  void keep() { actions_.clear(); }
+
+ private:
+  std::vector<std::function<void()>> actions_;
+};
+
+/// What both ends look like now.
+struct Ends {
+  std::optional<Descriptor> guest_namespace;
+  std::optional<Link> host_end;
+  std::optional<Link> guest_end;
+};
+
+Result<std::optional<Link>> find_here(const InterfaceName& name) {
+  auto netlink = Rtnetlink::open();
+  if (!netlink) return tl::unexpected(netlink.error());
+  return netlink->find_link(name);
+}
+
+Result<Ends> look(const Guest& guest) {
+  Ends ends;
+  auto opened = network_namespace::open(guest.name);
+  if (!opened) return tl::unexpected(opened.error());
+  ends.guest_namespace = std::move(*opened);
+  auto host_end = find_here(guest.host_interface);
+  if (!host_end) return tl::unexpected(host_end.error());
+  ends.host_end = *host_end;
+  if (ends.guest_namespace) {
+    auto looked = network_namespace::inside(ends.guest_namespace->get(), [&]() -> Result<void> {
+      auto guest_end = find_here(kGuestInterface);
+      if (!guest_end) return tl::unexpected(guest_end.error());
+      ends.guest_end = *guest_end;
+      return {};
+    });
+    if (!looked) return tl::unexpected(looked.error());
+  }
+  return ends;
+}
+
+/// Steps inside the guest that need no link: run before one is there.
+Result<void> prepare_inside(const Guest& guest, const std::function<Result<void>()>& install_rules) {
+  auto netlink = Rtnetlink::open();
+  if (!netlink) return tl::unexpected(netlink.error());
+  auto loopback = netlink->find_link(kLoopbackInterface);
+  if (!loopback) return tl::unexpected(loopback.error());
+  if (*loopback) {
+    if (auto up = netlink->set_up((*loopback)->index); !up) return up;
+  }
+  // RFC 4821: a path MTU below the interface's is found although its ICMP errors may be lost on the way.
+  if (auto set = sysctl::write("net.ipv4.tcp_mtu_probing", 1); !set) return set;
+  if (guest.has_services) {
+    if (auto set = sysctl::write("net.ipv4.conf.all.route_localnet", 1); !set) return set;
+  }
+  return install_rules();
+}
+
+Result<void> configure_end(const InterfaceName& name, const IpAddress& address, unsigned prefix_length,
+                           const std::optional<IpAddress>& gateway) {
+  auto netlink = Rtnetlink::open();
+  if (!netlink) return tl::unexpected(netlink.error());
+  auto link = netlink->find_link(name);
+  if (!link) return tl::unexpected(link.error());
+  if (!*link) return fail(ErrorKind::kRefused, "the interface \"" + std::string(name.view()) + "\" went away");
+  const int index = (*link)->index;
+  if (auto added = netlink->add_address(index, address, prefix_length); !added) return added;
+  if (auto up = netlink->set_up(index); !up) return up;
+  return gateway ? netlink->set_default_route(*gateway, index) : Result<void>{};
+}
+
+Result<void> remove_host_end(const InterfaceName& name) {
+  auto netlink = Rtnetlink::open();
+  if (!netlink) return tl::unexpected(netlink.error());
+  auto link = netlink->find_link(name);
+  if (!link) return tl::unexpected(link.error());
+  if (!*link) return {};
+  auto removed = netlink->remove_link((*link)->index);
+  // Another run may have been quicker.
+  if (!removed && removed.error().system_errno == ENODEV) return {};
+  return removed;
+}
+
+}  // namespace
+
+Result<GuestState> state_of(const Guest& guest) {
+  auto ends = look(guest);
+  if (!ends) return tl::unexpected(ends.error());
+  if (!ends->guest_namespace && !ends->host_end) return GuestState::kAbsent;
+  const bool is_up = ends->host_end && ends->guest_end && ends->host_end->is_up && ends->guest_end->is_up;
+  return is_up ? GuestState::kUp : GuestState::kPartial;
+}
+
+Result<void> bring_up(const Guest& guest, const std::function<Result<void>()>& install_rules) {
+  auto ends = look(guest);
+  if (!ends) return tl::unexpected(ends.error());
+  Undo undo;
+  if (!ends->guest_namespace) {
+    if (auto added = network_namespace::add(guest.name); !added) return added;
+    undo.add([&] { (void)network_namespace::remove(guest.name); });
+    auto opened = network_namespace::open(guest.name);
+    if (!opened) return tl::unexpected(opened.error());
+    ends->guest_namespace = std::move(*opened);
+    if (!ends->guest_namespace)
+      return fail(ErrorKind::kRefused, "the network namespace \"" + guest.name + "\" went away");
+  }
+  const int inside = ends->guest_namespace->get();
+  auto prepared = network_namespace::inside(inside, [&] { return prepare_inside(guest, install_rules); });
+  if (!prepared) return prepared;
+
+  if (!ends->host_end || !ends->guest_end) {
+    // Half a pair, or one whose other end is in a namespace that is gone: begin again.
+    if (auto removed = remove_host_end(guest.host_interface); !removed) return removed;
+    auto netlink = Rtnetlink::open();
+    if (!netlink) return tl::unexpected(netlink.error());
+    if (auto added = netlink->add_veth(guest.host_interface, kGuestInterface, inside); !added) return added;
+    undo.add([&] { (void)remove_host_end(guest.host_interface); });
+  }
+  if (auto configured = configure_end(guest.host_interface, guest.host_address, guest.prefix_length, std::nullopt);
+      !configured) {
+    return configured;
+  }
+  auto configured = network_namespace::inside(inside, [&] {
+    return configure_end(kGuestInterface, guest.guest_address, guest.prefix_length,
+                         guest.internet ? std::optional(guest.host_address) : std::nullopt);
+  });
+  if (!configured) return configured;
+  undo.keep();
+  return {};
+}
+
+Result<void> take_down(const Guest& guest) {
+  if (auto removed = remove_host_end(guest.host_interface); !removed) return removed;
+  return network_namespace::remove(guest.name);
+}
+
+Result<void> enable_forwarding(const std::vector<Guest>& guests) {
+  bool is_needed = false;
+  for (const Guest& guest : guests) is_needed |= guest.internet;
+  if (!is_needed) return {};
+  if (auto set = sysctl::write("net.ipv4.ip_forward", 1); !set) return set;
+  for (const Guest& guest : guests) {
+    std::string interface(guest.host_interface.view());
+    for (char& c : interface) c = c == '.' ? '/' : c;
+    const std::string name = "net.ipv4.conf." + interface + ".forwarding";
+    auto set = sysctl::write(name, guest.internet ? 1 : 0);
+    // A guest that is not up has no interface to forward by.
+    if (!set && set.error().system_errno != ENOENT) return set;
+  }
+  return {};
+}
+
+}  // namespace tails::host

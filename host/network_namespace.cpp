@@ -1,0 +1,141 @@
+#include "host/network_namespace.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+namespace tails::host {
+
+Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
+  if (this != &other) {
+    if (value_ >= 0) close(value_);
+    value_ = other.release();
+  }
+  return *this;
+}
+
+Descriptor::~Descriptor() {
+  if (value_ >= 0) close(value_);
+}
+
+int Descriptor::release() { return std::exchange(value_, -1); }
+
+namespace network_namespace {
+namespace {
+
+std::string path_of(const std::string& name) { return std::string(kNamespaceFolder) + "/" + name; }
+
+tl::unexpected<Error> refused(const std::string& what, int number) {
+  return fail(ErrorKind::kRefused, what + ": " + std::strerror(number),
+              number == EPERM ? "Run as root, or with CAP_SYS_ADMIN." : "", number);
+}
+
+bool is_namespace(int descriptor) {
+  struct statfs status {};
+  return fstatfs(descriptor, &status) == 0 && status.f_type == NSFS_MAGIC;
+}
+
+/// The folder is a mount of its own and shared, so that other mount namespaces see the names come and go.
+Result<void> prepare_folder() {
+  const std::string folder(kNamespaceFolder);
+  if (mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) return refused("cannot make " + folder, errno);
+  if (mount("", folder.c_str(), "none", MS_SHARED | MS_REC, nullptr) == 0) return {};
+  if (errno != EINVAL) return refused("cannot share " + folder, errno);
+  if (mount(folder.c_str(), folder.c_str(), "none", MS_BIND | MS_REC, nullptr) != 0 ||
+      mount("", folder.c_str(), "none", MS_SHARED | MS_REC, nullptr) != 0) {
+    return refused("cannot share " + folder, errno);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Descriptor> current() {
+  Descriptor here(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+  if (!here.is_open()) return refused("cannot open this thread's network namespace", errno);
+  return here;
+}
+
+Result<void> inside(int target, const std::function<Result<void>()>& work) {
+  auto home = current();
+  if (!home) return tl::unexpected(home.error());
+  if (setns(target, CLONE_NEWNET) != 0) return refused("cannot enter the network namespace", errno);
+  auto result = work();
+  if (setns(home->get(), CLONE_NEWNET) != 0) std::abort();
+  return result;
+}
+
+Result<void> add(const std::string& name) {
+  if (auto prepared = prepare_folder(); !prepared) return prepared;
+  auto there = open(name);
+  if (!there) return tl::unexpected(there.error());
+  if (*there) return refused("the network namespace \"" + name + "\" is there already", EEXIST);
+
+  const std::string path = path_of(name);
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0444));
+  if (!file.is_open()) return refused("cannot make " + path, errno);
+  auto home = current();
+  if (!home) return tl::unexpected(home.error());
+  int error = 0;
+  if (unshare(CLONE_NEWNET) != 0) {
+    error = errno;
+  } else {
+    if (mount("/proc/thread-self/ns/net", path.c_str(), "none", MS_BIND, nullptr) != 0) error = errno;
+    if (setns(home->get(), CLONE_NEWNET) != 0) std::abort();
+  }
+  if (error != 0) {
+    unlink(path.c_str());
+    return refused("cannot make the network namespace \"" + name + "\"", error);
+  }
+  return {};
+}
+
+Result<void> remove(const std::string& name) {
+  const std::string path = path_of(name);
+  if (umount2(path.c_str(), MNT_DETACH) != 0 && errno != EINVAL && errno != ENOENT) {
+    return refused("cannot unmount " + path, errno);
+  }
+  if (unlink(path.c_str()) != 0 && errno != ENOENT) return refused("cannot remove " + path, errno);
+  return {};
+}
+
+Result<std::optional<Descriptor>> open(const std::string& name) {
+  const std::string path = path_of(name);
+  Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!file.is_open()) {
+    if (errno == ENOENT) return std::nullopt;
+    return refused("cannot open " + path, errno);
+  }
+  if (!is_namespace(file.get())) return std::nullopt;
+  return std::optional<Descriptor>(std::move(file));
+}
+
+std::vector<std::string> list() {
+  std::vector<std::string> names;
+  const auto close_folder = [](DIR* folder) { closedir(folder); };
+  const std::unique_ptr<DIR, decltype(close_folder)> folder(opendir(std::string(kNamespaceFolder).c_str()),
+                                                            close_folder);
+  if (!folder) return names;
+  while (const dirent* entry = readdir(folder.get())) {
+    const auto namespace_file = open(entry->d_name);
+    if (namespace_file && *namespace_file) names.emplace_back(entry->d_name);
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+}  // namespace network_namespace
+
+}  // namespace tails::host
