@@ -32,7 +32,11 @@ class Collector {
   void operator()(const UdpMatch& match) { ports(match.source, match.destination); }
   void operator()(const IcmpMatch&) {}
   void operator()(const MultiportMatch& match) {
-    for (const PortRange& range : match.ports) ports(range, range);
+    using Side = MultiportMatch::Side;
+    for (const PortRange& ports : match.ports) {
+      if (match.side != Side::kDestination) range(cuts_.source_ports, ports.first, ports.last);
+      if (match.side != Side::kSource) range(cuts_.destination_ports, ports.first, ports.last);
+    }
   }
   void operator()(const OwnerMatch& match) {
     if (match.uid) ids(cuts_.uids, *match.uid);
