@@ -1,0 +1,83 @@
+#include "iptc/kernel/entry.h"
+
+#include <algorithm>
+
+namespace tails::iptc::kernel {
+namespace {
+
+std::optional<ExtensionView> view_extension(std::span<const std::byte> bytes) {
+  if (bytes.size() < kExtensionHeader) return std::nullopt;
+  const size_t size = load<uint16_t>(bytes, extension_at::kSize);
+  if (size < kExtensionHeader || size > bytes.size()) return std::nullopt;
+  ExtensionView view;
+  view.whole = bytes.first(size);
+  view.data = view.whole.subspan(kExtensionHeader);
+  view.name = load_text(bytes, extension_at::kName, kExtensionNameSize);
+  view.revision = load<uint8_t>(bytes, extension_at::kRevision);
+  return view;
+}
+
+void clear_behind(std::span<std::byte> field, size_t keep) {
+  if (keep < field.size()) std::ranges::fill(field.subspan(keep), std::byte{0});
+}
+
+void normalise_name(std::span<std::byte> extension) {
+  const size_t length = load_text(extension, extension_at::kName, kExtensionNameSize).size();
+  clear_behind(extension.subspan(extension_at::kName, kExtensionNameSize), length);
+}
+
+}  // namespace
+
+std::optional<ExtensionView> next_match(std::span<const std::byte>& matches) {
+  const auto match = view_extension(matches);
+  if (match) matches = matches.subspan(match->whole.size());
+  return match;
+}
+
+std::optional<EntryView> view_entry(std::span<const std::byte> bytes, Family family, Abi abi) {
+  const EntryLayout at = entry_layout(family, abi);
+  if (bytes.size() < at.size) return std::nullopt;
+  const size_t target_offset = load<uint16_t>(bytes, at.target_offset);
+  const size_t next_offset = load<uint16_t>(bytes, at.next_offset);
+  if (target_offset < at.size || next_offset < target_offset + kExtensionHeader || next_offset > bytes.size() ||
+      next_offset % abi.u64_alignment != 0) {
+    return std::nullopt;
+  }
+  EntryView entry;
+  entry.bytes = bytes.first(next_offset);
+  entry.matches = entry.bytes.subspan(at.size, target_offset - at.size);
+  auto matches = entry.matches;
+  while (!matches.empty()) {
+    if (!next_match(matches)) return std::nullopt;
+  }
+  const auto target = view_extension(entry.bytes.subspan(target_offset));
+  // A gap behind the target would be bytes that nobody reads: no tool leaves one.
+  if (!target || target->whole.size() != next_offset - target_offset) return std::nullopt;
+  entry.target = *target;
+  return entry;
+}
+
+bool is_unconditional(const EntryView& entry, Family family, Abi abi) {
+  const auto header = entry.bytes.first(entry_layout(family, abi).header_end);
+  return entry.matches.empty() && std::ranges::all_of(header, [](std::byte b) { return b == std::byte{0}; });
+}
+
+void normalise_entry(std::span<std::byte> bytes, Family family, Abi abi) {
+  const EntryLayout at = entry_layout(family, abi);
+  store<uint32_t>(bytes, at.nfcache, 0);
+  store<uint32_t>(bytes, at.comefrom, 0);
+  const size_t target = load<uint16_t>(bytes, at.target_offset);
+  for (size_t offset = at.size; offset < target;) {
+    const size_t size = load<uint16_t>(bytes, offset + extension_at::kSize);
+    const auto match = bytes.subspan(offset, size);
+    normalise_name(match);
+    // Kernels before 4.11 hand out the running bucket (net/netfilter/xt_limit.c; x_tables.c xt_data_to_user).
+    if (load_text(match, extension_at::kName, kExtensionNameSize) == "limit") {
+      clear_behind(match.subspan(kExtensionHeader), payload::Limit::kPrivate);
+    }
+    offset += size;
+  }
+  normalise_name(bytes.subspan(target));
+}
+
+}  // namespace tails::iptc::kernel
