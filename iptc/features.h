@@ -23,7 +23,7 @@ class Features {
     yes_[index(family)].set(bit(id), offered);
   }
   [[nodiscard]] bool is_known(Family family, ExtensionId id) const { return known_[index(family)].test(bit(id)); }
-  /// The first of `forms` that is offered: the lowest sufficient revision.
+  /// The first of `forms` that is offered.
   [[nodiscard]] std::optional<ExtensionId> choose(Family family, const Forms& forms) const;
 
  private:

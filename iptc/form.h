@@ -14,7 +14,9 @@ namespace tails::iptc {
 using kernel::Abi;
 using kernel::ExtensionId;
 
-/// The revisions that can say a match or a target, the least demanding first. Empty: it cannot be said.
+/// The revisions that can say a match or a target, the best one first. Empty: it cannot be said.
+/// The best is the highest: iptables-save picks the highest revision that it and the kernel share and prints any other
+/// as "[unsupported revision]", which iptables-restore refuses. The lower ones are for kernels that have no more.
 class Forms {
  public:
   static constexpr size_t kMax = 4;

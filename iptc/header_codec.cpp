@@ -128,7 +128,7 @@ Header read_header(std::span<const std::byte> entry, Family family, Abi abi) {
   write_header(header, family, abi, again);
   const auto whole = entry.first(at.header_end);
   if (!in || !out || !std::ranges::equal(std::span(again).first(at.header_end), whole)) {
-    header.opaque = ruleset::OpaqueMatch{std::string(kOpaqueHeader), 0, {whole.begin(), whole.end()}, {}, true};
+    header.opaque = ruleset::OpaqueMatch{std::string(kOpaqueHeader), 0, {whole.begin(), whole.end()}, {}, false};
   }
   return header;
 }

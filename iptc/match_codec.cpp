@@ -56,22 +56,19 @@ struct FormChooser {
   Forms operator()(const ruleset::MultiportMatch& m) const {
     if (m.ports.empty() || places(m.ports) > ruleset::MultiportMatch::kMaxPlaces) return {};
     if (m.inverted || !has_only_singles(m.ports)) return {ExtensionId::kMultiport1};
-    return {ExtensionId::kMultiport0, ExtensionId::kMultiport1};
+    return {ExtensionId::kMultiport1, ExtensionId::kMultiport0};
   }
   Forms operator()(const ruleset::OwnerMatch&) const { return {ExtensionId::kOwner1}; }
   Forms operator()(const ruleset::StateMatch& m) const {
     if ((m.states.bits() & ~kAllStates) != 0) return {};
-    Forms forms{ExtensionId::kState0};
+    Forms forms{ExtensionId::kConntrack3, ExtensionId::kConntrack2};
     if (fits_a_byte(m.states.bits())) forms.add(ExtensionId::kConntrack1);
-    forms.add(ExtensionId::kConntrack2);
-    forms.add(ExtensionId::kConntrack3);
+    forms.add(ExtensionId::kState0);
     return forms;
   }
   Forms operator()(const ruleset::ConntrackMatch& m) const {
-    Forms forms;
+    Forms forms{ExtensionId::kConntrack3, ExtensionId::kConntrack2};
     if (fits_a_byte(m.state_mask) && fits_a_byte(m.status_mask)) forms.add(ExtensionId::kConntrack1);
-    forms.add(ExtensionId::kConntrack2);
-    forms.add(ExtensionId::kConntrack3);
     const bool is_state_only = m.state_mask && !m.status_mask && !m.direction;
     if (is_state_only && (*m.state_mask & ~kAllStates) == 0) forms.add(ExtensionId::kState0);
     return forms;
@@ -81,7 +78,7 @@ struct FormChooser {
   Forms operator()(const ruleset::ConnmarkMatch&) const { return {ExtensionId::kConnmark1}; }
   Forms operator()(const ruleset::AddrtypeMatch& m) const {
     if (family == Family::kIpv6 || m.limit_iface_in || m.limit_iface_out) return {ExtensionId::kAddrtype1};
-    return {ExtensionId::kAddrtype0, ExtensionId::kAddrtype1};
+    return {ExtensionId::kAddrtype1, ExtensionId::kAddrtype0};
   }
   Forms operator()(const ruleset::DscpMatch&) const { return {ExtensionId::kDscp0}; }
   Forms operator()(const ruleset::CommentMatch& m) const {
@@ -407,19 +404,12 @@ std::optional<ruleset::Match> read_known(ExtensionId id, Bytes b, Family family)
   return std::nullopt;
 }
 
-/// Matches that look at nothing but the packet's headers, its socket or its route, and keep no count.
-constexpr std::array<std::string_view, 30> kStateless = {
-    "ah",   "dccp",  "devgroup", "dst",     "ecn",        "esp",    "eui64", "frag", "hbh",     "hl",
-    "icmp", "icmp6", "ipcomp",   "iprange", "ipv6header", "length", "mac",   "mh",   "pkttype", "realm",
-    "rt",   "sctp",  "srh",      "tcp",     "tcpmss",     "tos",    "ttl",   "u32",  "udp",     "multiport",
-};
-
 ruleset::OpaqueMatch read_opaque(const kernel::ExtensionView& view) {
   ruleset::OpaqueMatch m;
   m.name = std::string(view.name);
   m.revision = view.revision;
   m.data.assign(view.data.begin(), view.data.end());
-  m.is_stateless = std::ranges::find(kStateless, view.name) != kStateless.end();
+  m.is_stateless = ruleset::is_stateless_extension(view.name);
   return m;
 }
 

@@ -10,8 +10,8 @@
 /// Matches of a rule to and from the kernel's bytes. Pure.
 namespace tails::iptc {
 
-/// The revisions that can say `match` in a table of `family`. Empty for an OpaqueMatch, which bears its own, and for
-/// what no revision can hold.
+/// The revisions that can say `match` in a table of `family`, best first. Empty for an OpaqueMatch, which bears its
+/// own, and for what no revision can hold.
 Forms forms_of(const ruleset::Match& match, Family family);
 
 /// Appends `match` as `form`, which is one of `forms_of`.

@@ -70,7 +70,7 @@ DecodedRule read_rule(const kernel::EntryView& entry, Family family, Abi abi) {
   if (header.is_goto && !is_goto(result.rule.target) && !header.opaque) {
     // The flag without a jump: it does nothing, but it would be lost.
     const auto whole = entry.bytes.first(at.header_end);
-    header.opaque = ruleset::OpaqueMatch{std::string(kOpaqueHeader), 0, {whole.begin(), whole.end()}, {}, true};
+    header.opaque = ruleset::OpaqueMatch{std::string(kOpaqueHeader), 0, {whole.begin(), whole.end()}, {}, false};
   }
   result.rule.header = header.test;
   result.form.ignored_protocol = header.ignored_protocol;

@@ -85,12 +85,12 @@ struct FormChooser {
     const bool is_sound = t.first.has_value() == t.last.has_value() &&
                           (!t.first || (t.first->family == family && t.last->family == family));
     if (!is_sound) return {};
-    if (family == Family::kIpv6) return {ExtensionId::kDnat1, ExtensionId::kDnat2};
-    return {ExtensionId::kDnat0, ExtensionId::kDnat1, ExtensionId::kDnat2};
+    if (family == Family::kIpv6) return {ExtensionId::kDnat2, ExtensionId::kDnat1};
+    return {ExtensionId::kDnat2, ExtensionId::kDnat1, ExtensionId::kDnat0};
   }
   Forms operator()(const ruleset::SetMark&) const { return {ExtensionId::kSetMark2}; }
   Forms operator()(const ruleset::SetConnmark&) const {
-    return {ExtensionId::kSetConnmark1, ExtensionId::kSetConnmark2};
+    return {ExtensionId::kSetConnmark2, ExtensionId::kSetConnmark1};
   }
   Forms operator()(const ruleset::SetDscp&) const { return {ExtensionId::kSetDscp0}; }
   Forms operator()(const ruleset::OpaqueTarget&) const { return {}; }

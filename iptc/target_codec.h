@@ -13,8 +13,8 @@ namespace tails::iptc {
 /// Whether the kernel holds it as a standard target: a verdict or a jump, written by `write_standard`.
 bool is_standard(const ruleset::Target& target);
 
-/// The revisions that can say `target` in a table of `family`. Empty for a standard target, for an OpaqueTarget, which
-/// bears its own, and for what no revision can hold.
+/// The revisions that can say `target` in a table of `family`, best first. Empty for a standard target, for an
+/// OpaqueTarget, which bears its own, and for what no revision can hold.
 Forms forms_of(const ruleset::Target& target, Family family);
 
 /// Appends a standard target as RawTable has it, with its label.
