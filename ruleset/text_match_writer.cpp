@@ -27,7 +27,8 @@ struct MatchWriter {
       append_option(out, match.option_inverted, "--tcp-option ");
       append_number(out, match.option);
     }
-    if (match.flag_mask != 0 || match.flags_inverted) {
+    // The tool leaves out a test of no flags for some, which never matches.
+    if (match.flag_mask != 0 || match.flag_compare != 0 || match.flags_inverted) {
       append_option(out, match.flags_inverted, "--tcp-flags");
       for (const uint8_t flags : {match.flag_mask, match.flag_compare}) {
         out += ' ';
