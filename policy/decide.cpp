@@ -100,7 +100,7 @@ class Judge {
   }
   /// `lan_dns` lifts port 53, and that alone, for this user.
   bool may_ask_lan_dns() const {
-    if (packet_.destination_port != 53) return false;
+    if (!has_header() || packet_.destination_port != 53) return false;
     return (is_tor() && policy_.tor->lan_dns) || std::ranges::any_of(policy_.direct, [&](const Direct& d) {
              return is_user(d.user.uid) && d.is_active && d.lan_dns;
            });
