@@ -120,8 +120,10 @@ class ChainFold {
 
   [[nodiscard]] Values translated(Values values, const NatAction& action) const {
     for (size_t i = 0; i < questions_.size(); ++i) {
-      if (questions_[i].kind == Question::Kind::kTranslated && questions_[i].action == action)
-        values[i] = Bdd::always();
+      const Question& q = questions_[i];
+      const bool is_so = (q.kind == Question::Kind::kTranslated && q.action == action) ||
+                         (q.kind == Question::Kind::kRedirected && action.kind == NatAction::Kind::kDestination);
+      if (is_so) values[i] = Bdd::always();
     }
     return values;
   }
@@ -311,15 +313,64 @@ class ChainFold {
   int depth_ = 0;
 };
 
-/// The answers for a packet that leaves the last table.
-Values at_the_end(std::span<const Question> questions, bool has_filter) {
-  Values values(questions.size());
-  for (size_t i = 0; i < values.size(); ++i) {
-    const Question& q = questions[i];
-    if (q.kind == Question::Kind::kAccepted) values[i] = q.among;
-    if (q.kind == Question::Kind::kDecidedBy && q.rule.table == nullptr && !has_filter) values[i] = Bdd::always();
+/// One packet's way from stop `from` to the end, for all packets.
+class WayFold {
+ public:
+  WayFold(const RuleSet& rules, const PacketSpace& space, const Unknowns& unknowns, Hook hook)
+      : rules_(rules), space_(space), unknowns_(unknowns), hook_(hook) {}
+
+  [[nodiscard]] Values at_the_end(std::span<const Question> questions) const {
+    const bool has_filter = rules_.find(space_.family(), kFilter) != nullptr;
+    Values values(questions.size());
+    for (size_t i = 0; i < values.size(); ++i) {
+      const Question& q = questions[i];
+      if (q.kind == Question::Kind::kAccepted) values[i] = q.among;
+      if (q.kind == Question::Kind::kDecidedBy && q.rule.table == nullptr && !has_filter) values[i] = Bdd::always();
+    }
+    return values;
   }
-  return values;
+
+  /// The answers before the stops, from those behind them.
+  [[nodiscard]] Values back_through(std::span<const Stop> stops, std::span<const Question> questions,
+                                    Values values) const {
+    for (size_t i = stops.size(); i-- > 0;) values = back_through(stops[i], questions, std::move(values));
+    return values;
+  }
+
+ private:
+  [[nodiscard]] Values back_through(const Stop& stop, std::span<const Question> questions, Values values) const {
+    const Table* table = rules_.find(space_.family(), stop.table);
+    const auto through_chain = [&](Values after) {
+      if (table == nullptr) return after;
+      return ChainFold(*table, stop, space_, unknowns_, hook_, questions, std::move(after)).enter();
+    };
+    if (stop.table != kNat) return through_chain(std::move(values));
+    // nat is asked for packets that open a flow; to the others the kernel does what it did to their flow's first one.
+    Values known = values;
+    if (gives_destinations(stop)) {
+      const Bdd has_recorded = space_.has_recorded() & space_.has_flow() & space_.direction(Direction::kOriginal);
+      for (Bdd& value : known) value = Bdd::choose(has_recorded, space_.with_recorded_destination(value), value);
+    }
+    values = through_chain(std::move(values));
+    for (size_t i = 0; i < values.size(); ++i) values[i] = Bdd::choose(space_.opens_flow(), values[i], known[i]);
+    return values;
+  }
+
+  const RuleSet& rules_;
+  const PacketSpace& space_;
+  const Unknowns& unknowns_;
+  Hook hook_;
+};
+
+/// Whether the packet that leaves the last of these stops is the one that came to the first.
+bool leave_packets_alone(std::span<const Stop> stops, const RuleSet& rules, Family family) {
+  return std::ranges::all_of(stops, [&](const Stop& stop) {
+    const Table* table = rules.find(family, stop.table);
+    if (table == nullptr) return true;
+    const Chains chains(*table);
+    const size_t chain = chains.find(stop.chain);
+    return chain == Chains::kNone || !chains.may_change_packet(chain);
+  });
 }
 
 }  // namespace
@@ -327,25 +378,35 @@ Values at_the_end(std::span<const Question> questions, bool has_filter) {
 std::vector<Bdd> fold(const RuleSet& rules, const PacketSpace& space, const Unknowns& unknowns, Hook hook,
                       std::span<const Question> questions) {
   assert(questions.size() <= kMaxQuestions);
+  const WayFold way_fold(rules, space, unknowns, hook);
   const std::span<const Stop> way = way_of(hook);
-  Values values = at_the_end(questions, rules.find(space.family(), kFilter) != nullptr);
-  for (size_t i = way.size(); i-- > 0;) {
-    const Stop& stop = way[i];
-    const Table* table = rules.find(space.family(), stop.table);
-    if (stop.table != kNat) {
-      if (table != nullptr) values = ChainFold(*table, stop, space, unknowns, hook, questions, values).enter();
+  const size_t nat = static_cast<size_t>(std::ranges::find_if(way, gives_destinations) - way.begin());
+  const std::span<const Stop> behind_nat = way.subspan(nat + 1);
+  if (!leave_packets_alone(behind_nat, rules, space.family())) {
+    return way_fold.back_through(way, questions, way_fold.at_the_end(questions));
+  }
+  // Behind nat a packet stays as it is. So all questions about what is accepted are one there, which counts: the filter
+  // is the long table.
+  std::vector<Question> fewer;
+  std::vector<size_t> place;
+  std::optional<size_t> accepted;
+  for (const Question& question : questions) {
+    if (question.kind == Question::Kind::kAccepted && accepted) {
+      place.push_back(*accepted);
       continue;
     }
-    // The kernel does to a known flow's packets what it did to the first one.
-    Values known = values;
-    if (gives_destinations(stop)) {
-      const Bdd has_recorded = space.has_recorded() & space.has_flow() & space.direction(Direction::kOriginal);
-      for (Bdd& value : known) value = Bdd::choose(has_recorded, space.with_recorded_destination(value), value);
-    }
-    if (table != nullptr) values = ChainFold(*table, stop, space, unknowns, hook, questions, values).enter();
-    for (size_t k = 0; k < values.size(); ++k) values[k] = Bdd::choose(space.opens_flow(), values[k], known[k]);
+    if (question.kind == Question::Kind::kAccepted) accepted = fewer.size();
+    place.push_back(fewer.size());
+    fewer.push_back(question);
+    if (question.kind == Question::Kind::kAccepted) fewer.back().among = Bdd::always();
   }
-  return values;
+  const Values filtered = way_fold.back_through(behind_nat, fewer, way_fold.at_the_end(fewer));
+  Values values;
+  for (size_t i = 0; i < questions.size(); ++i) {
+    const bool is_narrowed = questions[i].kind == Question::Kind::kAccepted;
+    values.push_back(is_narrowed ? filtered[place[i]] & questions[i].among : filtered[place[i]]);
+  }
+  return way_fold.back_through(way.first(nat + 1), questions, std::move(values));
 }
 
 std::vector<NatAction> nat_actions(const RuleSet& rules, Family family, Hook hook) {

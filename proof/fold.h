@@ -31,7 +31,8 @@ struct Question {
     kRejected,    ///< It ends at a REJECT.
     kLogged,      ///< A LOG or NFLOG rule sees it.
     kDecidedBy,   ///< `rule` gives its verdict, as Evaluation::decided_by says.
-    kTranslated,  ///< NAT does `action` to it. Only of packets that open a flow.
+    kTranslated,  ///< A rule does `action` to it. Only of packets that open a flow.
+    kRedirected,  ///< A rule gives it some destination, be it the one it had. Only of packets that open a flow.
   };
 
   Kind kind = Kind::kAccepted;
@@ -43,6 +44,7 @@ struct Question {
   static Question rejected() { return {Kind::kRejected, {}, {}, {}}; }
   static Question logged() { return {Kind::kLogged, {}, {}, {}}; }
   static Question decided_by(const ruleset::RuleRef& rule) { return {Kind::kDecidedBy, {}, rule, {}}; }
+  static Question redirected() { return {Kind::kRedirected, {}, {}, {}}; }
   static Question translated(const NatAction& action) { return {Kind::kTranslated, {}, {}, action}; }
 };
 

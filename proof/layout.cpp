@@ -21,7 +21,7 @@ Layout::Layout(Family family, unsigned interface_bits) {
   take(has_recorded, 1);
   take(protocol, 8);
   take(has_uid, 1);
-  take(uid, 32);
+  take_pair(uid, gid, 32);
   take_pair(destination, recorded_destination, address);
   take_pair(destination_port, recorded_port, 16);
   take(tcp_flags, 8);
@@ -32,7 +32,6 @@ Layout::Layout(Family family, unsigned interface_bits) {
   take(later_fragment, 1);
   take(destination_type, 4);
   take(source_type, 4);
-  take(gid, 32);
   take(mark, 32);
   take(connmark, 32);
   take(dscp, 6);

@@ -29,6 +29,7 @@ struct Layout {
   Field protocol;
   Field has_uid;
   Field uid;
+  Field gid;
   Field destination;
   Field recorded_destination;
   Field destination_port;
@@ -41,7 +42,6 @@ struct Layout {
   Field later_fragment;
   Field destination_type;
   Field source_type;
-  Field gid;
   Field mark;
   Field connmark;
   Field dscp;

@@ -147,8 +147,13 @@ Bdd PacketSpace::in(const ruleset::InterfaceTest& test, Hook hook) const {
 Bdd PacketSpace::out(const ruleset::InterfaceTest& test, Hook hook) const {
   return interface(layout_.out, test, hook != Hook::kInput);
 }
-Bdd PacketSpace::in(const InterfaceName& name) const { return equals(layout_.in, interfaces_->class_of(name)); }
-Bdd PacketSpace::out(const InterfaceName& name) const { return equals(layout_.out, interfaces_->class_of(name)); }
+Bdd PacketSpace::only(const Field& field, const InterfaceName& name) const {
+  const size_t index = interfaces_->class_of(name);
+  assert(interfaces_->member(index) == name);
+  return equals(field, index);
+}
+Bdd PacketSpace::in(const InterfaceName& name) const { return only(layout_.in, name); }
+Bdd PacketSpace::out(const InterfaceName& name) const { return only(layout_.out, name); }
 
 uint64_t PacketSpace::type_index(AddressType type) {
   return static_cast<uint64_t>(std::countr_zero(static_cast<uint16_t>(type)));
@@ -160,6 +165,32 @@ Bdd PacketSpace::domain(Hook hook) const {
   set -= equals(layout_.uid, kInvalidId) | equals(layout_.gid, kInvalidId);
   if (hook != Hook::kOutput) set &= between(layout_.in, 0, interfaces_->size() - 1) - has_user();
   if (hook != Hook::kInput) set &= between(layout_.out, 0, interfaces_->size() - 1);
+  return set;
+}
+
+Bdd PacketSpace::plausible(Hook hook) const {
+  constexpr uint64_t kSeenReply = 2;  // IPS_SEEN_REPLY
+  const auto implies = [](const Bdd& when, const Bdd& then) { return ~when | then; };
+  const auto is = [&](const Field& field, AddressType type) { return equals(field, type_index(type)); };
+  const bool is_v4 = family_ == Family::kIpv4;
+  const Prefix loopback = is_v4 ? kLoopbackNetV4 : Prefix::host(kLoopbackV6);
+  const Prefix multicast =
+      *(is_v4 ? Prefix::make(IpAddress::v4(224, 0, 0, 0), 4) : Prefix::make(IpAddress::v6(0xff00000000000000, 0), 8));
+  const Bdd seen_reply = any_of(layout_.status, kSeenReply);
+
+  Bdd set = domain(hook);
+  set &= implies(states(ConnState::kNew), direction(Direction::kOriginal) - seen_reply);
+  set &= implies(states(ConnState::kEstablished), seen_reply);
+  set &= implies(has_recorded(), has_flow() & direction(Direction::kOriginal));
+  for (const auto& [address, type] :
+       {std::pair(layout_.destination, layout_.destination_type), std::pair(layout_.source, layout_.source_type)}) {
+    set &= implies(inside(address, loopback), is(type, AddressType::kLocal));
+    set &= ~(inside(address, multicast) ^ is(type, AddressType::kMulticast));
+  }
+  if (hook == Hook::kOutput) {
+    set &= implies(is(layout_.destination_type, AddressType::kLocal),
+                   out(kLoopbackInterface) | inside(layout_.destination, loopback));
+  }
   return set;
 }
 

@@ -57,6 +57,7 @@ class PacketSpace {
   /// At the hook where the packet has no such interface, the test is answered for an empty name.
   [[nodiscard]] Bdd in(const ruleset::InterfaceTest& test, Hook hook) const;
   [[nodiscard]] Bdd out(const ruleset::InterfaceTest& test, Hook hook) const;
+  /// The name must be a class's only or typical member.
   [[nodiscard]] Bdd out(const InterfaceName& name) const;
   [[nodiscard]] Bdd in(const InterfaceName& name) const;
   /// Index of the value in the order of AddressType's bits.
@@ -65,6 +66,11 @@ class PacketSpace {
   /// The assignments that stand for a packet at `hook`: every code means something, no user or group is 2^32-1, and
   /// only locally made packets have an owner.
   [[nodiscard]] Bdd domain(Hook hook) const;
+
+  /// The packets of domain(hook) that a kernel can make: NEW opens a flow, ESTABLISHED has seen a reply, only a flow
+  /// has a recorded destination, and well-known addresses are of their kind (127/8 and ::1 LOCAL, 224/4 and ff00::/8
+  /// MULTICAST; what is LOCAL leaves by loopback: __ip_route_output_key in net/ipv4/route.c).
+  [[nodiscard]] Bdd plausible(Hook hook) const;
 
   /// The packet of an assignment (Bdd::some_assignment; what does not matter is 0). Fields that its protocol does not
   /// have are zero. Interfaces are their class's member.
@@ -91,6 +97,7 @@ class PacketSpace {
   [[nodiscard]] Bdd rewritable() const;
 
  private:
+  [[nodiscard]] Bdd only(const Field& field, const InterfaceName& name) const;
   [[nodiscard]] Bdd interface(const Field& field, const ruleset::InterfaceTest& test, bool exists) const;
 
   Family family_;

@@ -19,7 +19,7 @@ class Unknowns {
  public:
   /// Variables of a target that nobody can tell the effect of (an opaque one, NAT to a range): one to accept, one to
   /// drop, and one for each question about the packets behind it (see fold.h).
-  static constexpr int kPerTarget = 10;
+  static constexpr int kPerTarget = 26;
 
   /// Looks at the tables of `family`. The rule sets must outlive this unchanged; variables are numbered from `first`.
   Unknowns(Family family, std::span<const ruleset::RuleSet* const> sets, int first);

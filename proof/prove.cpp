@@ -1,0 +1,266 @@
+#include "proof/prove.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "proof/chains.h"
+#include "proof/claims.h"
+#include "proof/findings.h"
+#include "proof/meaning.h"
+#include "proof/model.h"
+#include "proof/witness.h"
+#include "ruleset/evaluator.h"
+
+namespace tails::proof {
+namespace {
+
+using namespace ruleset;
+
+constexpr std::array kHooks = {Hook::kOutput, Hook::kInput, Hook::kForward};
+
+std::string_view chain_of(Hook hook) {
+  switch (hook) {
+    case Hook::kOutput: return "OUTPUT";
+    case Hook::kInput: return "INPUT";
+    case Hook::kForward: return "FORWARD";
+  }
+  return "";
+}
+
+/// What happens to one packet, by the policy or by the rules.
+struct Fate {
+  Verdict verdict = Verdict::kDrop;
+  std::optional<Endpoint> redirected_to;
+  Tristate logged = Tristate::kNo;
+
+  [[nodiscard]] bool differs_from(const Fate& rules) const {
+    // A rate limit leaves it open whether the rules log.
+    const bool logs_otherwise = rules.logged != Tristate::kUnknown && rules.logged != logged;
+    return verdict != rules.verdict || redirected_to != rules.redirected_to || logs_otherwise;
+  }
+};
+
+std::string describe(const Fate& fate, bool with_destination, bool with_log) {
+  constexpr std::array kVerdicts = {"accept", "reject", "drop", "unknown"};
+  std::string text = kVerdicts.at(static_cast<size_t>(fate.verdict));
+  if (with_destination) {
+    text += fate.redirected_to ? " at " + tails::to_string(fate.redirected_to->address) + " port " +
+                                     std::to_string(fate.redirected_to->port)
+                               : " without redirection";
+  }
+  if (with_log) text += fate.logged == Tristate::kYes ? " with a line in the log" : " in silence";
+  return text;
+}
+
+std::string difference(const Fate& policy, const Fate& rules) {
+  const bool same_verdict = policy.verdict == rules.verdict;
+  const bool destination = same_verdict && policy.redirected_to != rules.redirected_to;
+  const bool log = same_verdict && !destination;
+  return "the policy says " + describe(policy, destination, log) + ", the rules " + describe(rules, destination, log);
+}
+
+/// Proves for one family.
+class FamilyProof {
+ public:
+  FamilyProof(Family family, const RuleSet& rules, const policy::Policy& policy, const Evaluator& evaluator,
+              const Familiar& familiar, Findings& findings)
+      : rules_(rules),
+        policy_(policy),
+        findings_(findings),
+        model_(family, std::array<const RuleSet*, 1>{&rules}, interfaces(policy)),
+        meaning_(policy, model_.space()),
+        reporter_(model_, evaluator, familiar, findings) {}
+
+  /// False when nothing that was found is to be trusted.
+  bool run() {
+    for (const Hook hook : kHooks) {
+      prove_hook(hook);
+      prove_policy(hook);
+    }
+    return reporter_.agrees_with_evaluator();
+  }
+
+ private:
+  static std::vector<InterfaceName> interfaces(const policy::Policy& policy) {
+    std::vector<InterfaceName> names;
+    for (const policy::Namespace& guest : policy.namespaces) names.push_back(guest.interface);
+    return names;
+  }
+
+  void prove_hook(Hook hook) {
+    const std::vector<Claim> list = claims(meaning_, model_.space(), hook);
+    const Meaning::Verdicts expected = meaning_.verdicts(hook);
+    std::vector<Question> questions = {Question::accepted(), Question::rejected(), Question::logged(),
+                                       Question::redirected()};
+    for (const auto& redirect : expected.redirects) questions.push_back(Question::translated(redirect.action));
+    const size_t first_claim = questions.size();
+    for (const Claim& claim : list) questions.push_back(Question::accepted(claim.forbidden));
+    std::vector<Bdd> answers = model_.ask(rules_, hook, questions);
+    answers[2] = model_.without_log_limits(answers[2]);
+
+    for (size_t i = 0; i < list.size(); ++i) {
+      if (findings_.has_failed(list[i].property)) continue;
+      reporter_.report(list[i].property, answers[first_claim + i], hook, [&](const Packet&, const Evaluation& e) {
+        return e.verdict == Verdict::kAccept ? std::optional(std::string(list[i].fact)) : std::nullopt;
+      });
+    }
+    if (hook == Hook::kOutput && policy_.blocked.log != policy::Blocked::LogTo::kNone) {
+      const Bdd silent = model_.space().domain(hook) - answers[0] - answers[2];
+      reporter_.report("blocked-is-logged", silent, hook, [](const Packet&, const Evaluation& e) {
+        const bool is_silent =
+            e.verdict != Verdict::kUnknown && e.verdict != Verdict::kAccept && e.logged == Tristate::kNo;
+        return is_silent ? std::optional(std::string("a packet is blocked and no line in the log says so"))
+                         : std::nullopt;
+      });
+    }
+    prove_lowering(hook, expected, answers);
+  }
+
+  /// Rules and policy say the same of every packet. What is too open is looked for first.
+  void prove_lowering(Hook hook, const Meaning::Verdicts& expected, const std::vector<Bdd>& answers) {
+    if (findings_.has_failed("lowering")) return;
+    const auto fault = [&](const Packet& packet, const Evaluation& e) -> std::optional<std::string> {
+      const Fate policy = expected_fate(packet, expected);
+      const Fate rules{e.verdict, e.redirected_to, e.logged};
+      if (rules.verdict == Verdict::kUnknown || !policy.differs_from(rules)) return std::nullopt;
+      return difference(policy, rules);
+    };
+    const auto differs = [&](const Bdd& set) { return reporter_.report("lowering", set, hook, fault); };
+    if (differs(answers[0] - expected.accepted) || differs(expected.accepted - answers[0])) return;
+    if (differs(answers[1] ^ expected.rejected) || differs(answers[2] ^ expected.logged)) return;
+    Bdd redirected;
+    for (size_t i = 0; i < expected.redirects.size(); ++i) {
+      if (differs(answers[4 + i] ^ expected.redirects[i].packets)) return;
+      redirected |= expected.redirects[i].packets;
+    }
+    differs(answers[3] ^ redirected);
+  }
+
+  [[nodiscard]] Fate expected_fate(const Packet& packet, const Meaning::Verdicts& expected) const {
+    const std::vector<bool> at = model_.space().assignment(packet, model_.variables());
+    Fate fate;
+    if (expected.accepted.at(at)) fate.verdict = Verdict::kAccept;
+    if (expected.rejected.at(at)) fate.verdict = Verdict::kReject;
+    if (expected.logged.at(at)) fate.logged = Tristate::kYes;
+    for (const auto& [action, packets] : expected.redirects) {
+      if (packets.at(at)) fate.redirected_to = Endpoint{*action.address, action.ports->first};
+    }
+    return fate;
+  }
+
+  void prove_policy(Hook hook) {
+    const Table* table = rules_.find(model_.family(), TableName::kFilter);
+    const Chain* chain = table == nullptr ? nullptr : table->find(chain_of(hook));
+    if (chain != nullptr && chain->policy == ChainPolicy::kDrop) return;
+    if (findings_.has_failed("policies-drop")) return;
+    const RuleRef policy = chain == nullptr ? RuleRef{} : RuleRef{table, chain, RuleRef::kPolicy};
+    const std::string fact = (model_.family() == Family::kIpv4 ? "IPv4 " : "IPv6 ") + std::string(chain_of(hook)) +
+                             (chain == nullptr ? " has no filter" : " accepts what no rule decides");
+    const std::array questions = {Question::accepted(), Question::decided_by(policy)};
+    const std::vector<Bdd> answers = model_.ask(rules_, hook, questions);
+    reporter_.report("policies-drop", answers[1] & answers[0], hook, [&](const Packet&, const Evaluation& e) {
+      return e.verdict == Verdict::kAccept && e.decided_by == policy ? std::optional(fact) : std::nullopt;
+    });
+    if (findings_.has_failed("policies-drop")) return;
+    Finding unreached;
+    unreached.property = "policies-drop";
+    unreached.holds = Tristate::kNo;
+    unreached.rule = policy;
+    unreached.fact = fact + " (no packet gets there)";
+    findings_.add(std::move(unreached));
+  }
+
+  const RuleSet& rules_;
+  const policy::Policy& policy_;
+  Findings& findings_;
+  Model model_;
+  Meaning meaning_;
+  Reporter reporter_;
+};
+
+/// Chains that jump in a circle.
+void note_circles(const RuleSet& rules, std::vector<std::string>& notes) {
+  for (const Table& table : rules.tables) {
+    const Chains chains(table);
+    for (size_t start = 0; start < chains.size(); ++start) {
+      if (!chains[start].is_builtin()) continue;
+      for (const Chains::Group& group : chains.called_first(start)) {
+        if (!group.is_circle) continue;
+        std::string note = "chain " + chains[group.chains.front()].name + " of table " +
+                           std::string(to_string(table.name)) +
+                           " calls itself, by others perhaps: the kernel refuses such a table, and a packet that goes "
+                           "round for ever counts as dropped";
+        if (std::ranges::find(notes, note) == notes.end()) notes.push_back(std::move(note));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+const std::vector<PropertyName>& properties() {
+  static const std::vector<PropertyName> kList = {
+      {"internet-only-direct-users", "Only Tor and users with a [[direct]] entry open flows to the Internet."},
+      {"lan-dns", "The LAN's closed ports are closed, but for users with lan_dns; who is kept from the LAN is."},
+      {"non-tcp-internet", "What is not TCP leaves to the Internet only where an entry names it."},
+      {"related", "RELATED passes only as ICMP errors, on loopback and to namespaces."},
+      {"invalid", "INVALID and UNTRACKED packets pass nowhere but in from loopback."},
+      {"ipv6", "IPv6 carries only services between ::1 and ::1."},
+      {"transport-and-automap", "Tor's TransPort and the automap addresses are for those who are granted them."},
+      {"clearnet-no-loopback", "Direct users reach nothing on loopback that no service grants them."},
+      {"loopback-addresses-on-wire", "Nothing for 127.0.0.0/8 leaves by a real interface."},
+      {"local-services", "Every service on loopback is only for its users, denials included."},
+      {"established-owner", "Nobody inherits another user's flow."},
+      {"tor-syn-only", "The Tor user opens TCP flows by SYN only."},
+      {"namespaces",
+       "Namespaces get what they are granted, nothing else comes in or is forwarded, and the host opens nothing to "
+       "them."},
+      {"policies-drop", "INPUT, OUTPUT and FORWARD drop what no rule decides, in both families."},
+      {"blocked-is-logged", "Every packet that OUTPUT blocks is logged, rate limits aside."},
+      {"lowering", "The rules say of every packet what the policy says."},
+  };
+  return kList;
+}
+
+const std::vector<std::string_view>& assumptions() {
+  static const std::vector<std::string_view> kList = {
+      "Packets that do not pass these tables are not judged: ARP, AF_PACKET and raw sockets below IP (DHCP clients), "
+      "bridged frames.",
+      "Root can change the rules, leave the namespace or use such sockets; it is bound only as a user.",
+      "Routing is the main table's: no policy routing by marks, no IPsec. Marks that rules set are followed, what they "
+      "do to routes is not.",
+      "What nftables, eBPF programs and other modules do beside the given tables is not seen.",
+      "Conntrack keeps its states as Linux does: NEW opens a flow, ESTABLISHED has seen a reply of a flow that was let "
+      "through.",
+  };
+  return kList;
+}
+
+bool Proof::holds() const {
+  return std::ranges::all_of(findings, [](const Finding& f) { return f.holds == Tristate::kYes; });
+}
+
+Result<Proof> prove(const RuleSet& rules, const policy::Policy& policy) {
+  const Evaluator evaluator(rules);
+  const Familiar familiar = Familiar::of(policy);
+  Findings findings;
+  for (const Family family : {Family::kIpv4, Family::kIpv6}) {
+    FamilyProof proof(family, rules, policy, evaluator, familiar, findings);
+    const bool is_right = proof.run();
+    if (BddSession::is_exhausted()) {
+      return fail(ErrorKind::kRefused, "the rules are too many or too tangled to be proved",
+                  "The decision diagrams outgrew their limit of memory.");
+    }
+    if (!is_right) {
+      return fail(ErrorKind::kRefused, "the proof contradicts the evaluation of its own example",
+                  "This is a mistake in tails-iptc; please report it together with the rules.");
+    }
+  }
+  Proof proof;
+  proof.findings = std::move(findings).take();
+  note_circles(rules, proof.notes);
+  return proof;
+}
+
+}  // namespace tails::proof
