@@ -3,33 +3,37 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <string_view>
 
 namespace tails::policy {
 namespace {
 
 std::string first_is_at(const Origin& origin) { return fmt::format("The first is {}.", to_string(origin)); }
 
-void check_tor(const Draft& draft, Report& report) {
-  const Policy& policy = draft.policy;
-  if (!policy.tor) return;
-  const Tor& tor = *policy.tor;
-  if (tor.automap) {
-    const Place& place = *draft.automap;
-    if (!tor.trans_port) {
-      report.error(place, "automap needs trans_port", "Name Tor's TransPort under [tor]: trans_port = 9040.");
-    }
-    if (!policy.live) {
-      report.error(place, "automap needs [live]", "Only the live user gets there: name it under [live].");
-    }
-    if (!kLoopbackNetV4.contains(tor.automap->address()) || tor.automap->length() < kLoopbackNetV4.length()) {
-      report.error(place, fmt::format("automap {} is not inside 127.0.0.0/8", to_string(*tor.automap)),
-                   "Use Tor's VirtualAddrNetworkIPv4, by default \"127.192.0.0/10\".");
-    } else if (tor.automap->contains(kLoopbackV4)) {
-      report.error(place, fmt::format("automap {} holds 127.0.0.1, to which it redirects", to_string(*tor.automap)),
-                   "Use Tor's VirtualAddrNetworkIPv4, by default \"127.192.0.0/10\".");
-    }
+void check_automap(const Draft& draft, const Place& place, Report& report) {
+  if (!draft.names_trans_port) {
+    report.error(place, "automap needs trans_port", "Name Tor's TransPort under [tor]: trans_port = 9040.");
   }
-  if (tor.redirect_dns && !tor.dns_port) {
+  if (!draft.names_live) {
+    report.error(place, "automap needs [live]", "Only the live user gets there: name it under [live].");
+  }
+  const std::optional<Prefix>& automap = draft.policy.tor->automap;
+  if (!automap) return;
+  constexpr std::string_view kUsual = "Use Tor's VirtualAddrNetworkIPv4, by default \"127.192.0.0/10\".";
+  if (!kLoopbackNetV4.contains(automap->address()) || automap->length() < kLoopbackNetV4.length()) {
+    report.error(place, fmt::format("automap {} is not inside 127.0.0.0/8", to_string(*automap)), std::string(kUsual));
+  } else if (automap->contains(kLoopbackV4)) {
+    report.error(place, fmt::format("automap {} holds 127.0.0.1, to which it redirects", to_string(*automap)),
+                 std::string(kUsual));
+  }
+}
+
+void check_tor(const Draft& draft, Report& report) {
+  if (!draft.policy.tor) return;
+  const Tor& tor = *draft.policy.tor;
+  if (draft.automap) check_automap(draft, *draft.automap, report);
+  if (tor.redirect_dns && !draft.names_dns_port) {
     report.error(*draft.redirect_dns, "redirect_dns needs dns_port",
                  "Name Tor's DNSPort under [tor]: dns_port = 5353.");
   }
@@ -38,16 +42,22 @@ void check_tor(const Draft& draft, Report& report) {
   }
 }
 
+void check_service_names(const Draft& draft, Report& report) {
+  std::map<std::string_view, const Service*> first_of;
+  for (size_t i = 0; i < draft.policy.services.size(); ++i) {
+    const Service& service = draft.policy.services[i];
+    if (service.name.empty()) continue;  // which was reported
+    const auto [first, is_new] = first_of.emplace(service.name, &service);
+    if (is_new) continue;
+    report.error(draft.services[i].name, fmt::format("two services are named \"{}\"", service.name),
+                 first_is_at(first->second->origin));
+  }
+}
+
 void check_service(const Draft& draft, size_t index, Report& report) {
   const Policy& policy = draft.policy;
   const Service& service = policy.services[index];
   const Draft::ServicePlaces& places = draft.services[index];
-  for (size_t earlier = 0; earlier < index; ++earlier) {
-    if (policy.services[earlier].name != service.name) continue;
-    report.error(places.name, fmt::format("two services are named \"{}\"", service.name),
-                 first_is_at(policy.services[earlier].origin));
-    break;
-  }
   if (policy.tor && policy.tor->automap && policy.tor->automap->contains(service.at)) {
     report.error(places.at,
                  fmt::format("{} is an automap address ({})", to_string(service.at), to_string(*policy.tor->automap)),
@@ -66,18 +76,21 @@ void check_service(const Draft& draft, size_t index, Report& report) {
   }
 }
 
-void check_namespace(const Draft& draft, size_t index, Report& report) {
-  const Namespace& space = draft.policy.namespaces[index];
-  for (size_t earlier = 0; earlier < index; ++earlier) {
-    const Namespace& other = draft.policy.namespaces[earlier];
-    if (other.name == space.name) {
-      report.error(draft.namespaces[index].name, fmt::format("two namespaces are named \"{}\"", space.name),
-                   first_is_at(other.origin));
+void check_namespaces(const Draft& draft, Report& report) {
+  const std::vector<Namespace>& spaces = draft.policy.namespaces;
+  std::map<std::string_view, const Namespace*> first_of;
+  for (size_t i = 0; i < spaces.size(); ++i) {
+    const auto [first, is_new] = first_of.emplace(spaces[i].name, &spaces[i]);
+    if (!is_new) {
+      report.error(draft.namespaces[i].name, fmt::format("two namespaces are named \"{}\"", spaces[i].name),
+                   first_is_at(first->second->origin));
     }
-    if (other.network.overlaps(space.network)) {
-      report.error(draft.namespaces[index].host,
-                   fmt::format("namespace \"{}\" ({}) overlaps namespace \"{}\" ({})", space.name,
-                               to_string(space.network), other.name, to_string(other.network)),
+    for (size_t earlier = 0; earlier < i; ++earlier) {
+      const Namespace& other = spaces[earlier];
+      if (!other.network.overlaps(spaces[i].network)) continue;
+      report.error(draft.namespaces[i].host,
+                   fmt::format("namespace \"{}\" ({}) overlaps namespace \"{}\" ({})", spaces[i].name,
+                               to_string(spaces[i].network), other.name, to_string(other.network)),
                    first_is_at(other.origin));
     }
   }
@@ -113,8 +126,9 @@ void check_machine(const Draft& draft, const Environment& environment, Report& r
 
 void check_consistency(const Draft& draft, const Environment& environment, Report& report) {
   check_tor(draft, report);
+  check_service_names(draft, report);
   for (size_t i = 0; i < draft.policy.services.size(); ++i) check_service(draft, i, report);
-  for (size_t i = 0; i < draft.policy.namespaces.size(); ++i) check_namespace(draft, i, report);
+  check_namespaces(draft, report);
   for (size_t i = 0; i < draft.policy.lan.networks.size(); ++i) {
     if (!draft.policy.lan.networks[i].overlaps(kLoopbackNetV4)) continue;
     report.error(draft.lan_networks[i],

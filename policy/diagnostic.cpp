@@ -49,9 +49,11 @@ std::string printable(std::string_view text) {
 
 std::string render(const Diagnostic& diagnostic) {
   const std::string_view severity = label(diagnostic.severity);
+  const std::string message = printable(diagnostic.message);
+  const std::string remedy = printable(diagnostic.remedy);
   if (diagnostic.line == 0) {
-    std::string text = fmt::format("{}: {}{}", diagnostic.file, severity, diagnostic.message);
-    if (!diagnostic.remedy.empty()) text += "\n  " + diagnostic.remedy;
+    std::string text = fmt::format("{}: {}{}", diagnostic.file, severity, message);
+    if (!remedy.empty()) text += "\n  " + remedy;
     return text;
   }
   const size_t characters = count_characters(diagnostic.source);
@@ -64,11 +66,11 @@ std::string render(const Diagnostic& diagnostic) {
   const size_t room = std::max<size_t>(count_characters(window) - std::min(count_characters(window), start - first), 1);
   const size_t length = std::clamp<size_t>(diagnostic.length, 1, room);
 
-  std::string text = fmt::format("{}:{}:{}: {}{}\n", diagnostic.file, diagnostic.line, diagnostic.column, severity,
-                                 diagnostic.message);
+  std::string text =
+      fmt::format("{}:{}:{}: {}{}\n", diagnostic.file, diagnostic.line, diagnostic.column, severity, message);
   text += fmt::format("{:5} | {}\n", diagnostic.line, printable(window));
   text += fmt::format("      | {:{}}^{:~>{}}", "", start - first, "", length - 1);
-  if (!diagnostic.remedy.empty()) text += " " + diagnostic.remedy;
+  if (!remedy.empty()) text += " " + remedy;
   return text;
 }
 

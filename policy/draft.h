@@ -38,8 +38,11 @@ struct Draft {
   std::vector<DirectPlaces> direct;         ///< In step with policy.direct.
   std::vector<Place> lan_networks;          ///< In step with policy.lan.networks.
   std::vector<Place> lan_closed;            ///< In step with policy.lan.closed.
-  std::optional<Place> automap;
+  std::optional<Place> automap;             ///< Present where the key is, even if its value is wrong.
   std::optional<Place> redirect_dns;
+  bool names_trans_port = false;  ///< The keys are there, with a right value or a wrong one.
+  bool names_dns_port = false;
+  bool names_live = false;
 };
 
 }  // namespace tails::policy

@@ -26,9 +26,6 @@ class Environment {
     Prefix network;
   };
 
-  Environment() = default;
-  Environment(const Environment&) = delete;
-  Environment& operator=(const Environment&) = delete;
   virtual ~Environment() = default;
 
   /// The account's number; nullopt when there is no such account. Fails when the database cannot be asked.
@@ -39,6 +36,11 @@ class Environment {
   [[nodiscard]] virtual bool path_exists(const std::string& path) const = 0;
   /// The networks of all addresses of this machine. Fails when the kernel does not tell.
   [[nodiscard]] virtual Result<std::vector<InterfaceNetwork>> networks() const = 0;
+
+ protected:  // copied only as what it really is
+  Environment() = default;
+  Environment(const Environment&) = default;
+  Environment& operator=(const Environment&) = default;
 };
 
 }  // namespace tails::policy

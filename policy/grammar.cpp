@@ -117,6 +117,12 @@ Result<ruleset::LimitMatch, Wrong> parse_rate(std::string_view text) {
     }
     limit.burst = static_cast<uint32_t>(*burst);
   }
+  // The kernel counts credits in 32 bits, a day's worth at most (net/netfilter/xt_limit.c, limit_mt_check: ERANGE).
+  constexpr uint64_t kDay = kScale * 86400;
+  if (uint64_t{limit.average} * limit.burst > kDay) {
+    return wrong(fmt::format("a burst of {} at {} spans more than a day", limit.burst, rate),
+                 "The kernel cannot count that far: lower the burst or raise the rate.");
+  }
   return limit;
 }
 

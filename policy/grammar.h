@@ -27,7 +27,7 @@ std::string to_string(const PortGrant& grant);
 Result<PortRange, Wrong> parse_port_range(std::string_view text);
 
 /// "20/second", "20/minute burst 100": per second, minute, hour or day; 1 to 10,000 per second at most, a burst of 1 to
-/// 10,000 (5 when not said), as iptables-extensions(8) "limit" bounds them.
+/// 10,000 (5 when not said), as iptables-extensions(8) "limit" bounds them; a whole burst within a day.
 Result<ruleset::LimitMatch, Wrong> parse_rate(std::string_view text);
 
 }  // namespace tails::policy

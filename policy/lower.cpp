@@ -10,16 +10,6 @@ namespace {
 
 using namespace ruleset;
 
-/// A table whose built-in chains drop what no rule accepts.
-Table closed_table(Family family, OriginIndex origin) {
-  Table table = Table::open(family, TableName::kFilter);
-  for (Chain& chain : table.chains) {
-    chain.policy = ChainPolicy::kDrop;
-    chain.origin = origin;
-  }
-  return table;
-}
-
 void lower_input(const Policy& policy, RuleSet& rules, Table& filter) {
   ChainWriter chain(rules, *filter.find("INPUT"));
   chain.add(Tests().state(ConnState::kEstablished), Accept{}, policy.origin);
@@ -90,6 +80,15 @@ Table lower_nat(const Policy& policy, RuleSet& rules) {
 }
 
 }  // namespace
+
+Table closed_table(Family family, OriginIndex origin) {
+  Table table = Table::open(family, TableName::kFilter);
+  for (Chain& chain : table.chains) {
+    chain.policy = ChainPolicy::kDrop;
+    chain.origin = origin;
+  }
+  return table;
+}
 
 RuleSet lower(const Policy& policy) {
   RuleSet rules;

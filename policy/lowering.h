@@ -10,6 +10,9 @@ namespace tails::policy {
 inline constexpr const char* kLanChain = "lan";
 inline constexpr const char* kLogRejectChain = "log_reject";
 
+/// A filter table whose chains drop what no rule accepts; the policies have `origin`.
+ruleset::Table closed_table(Family family, ruleset::OriginIndex origin);
+
 /// filter OUTPUT of IPv4, and the chains it calls.
 void lower_output(const Policy& policy, ruleset::RuleSet& rules, ruleset::Table& filter);
 
@@ -19,7 +22,7 @@ void lower_ipv6(const Policy& policy, ruleset::RuleSet& rules, ruleset::Table& f
 /// What is done to a packet that OUTPUT blocks, for packets that pass `tests`: the log, then the answer.
 void add_blocking(ChainWriter& chain, const Tests& tests, Family family, const Blocked& blocked, const Origin& origin);
 
-/// The denial's ports as rules must name them: with redirect_dns, udp/53 and dns_port of 127.0.0.1 stand for each
+/// A service's ports as rules must name them: with redirect_dns, udp/53 and dns_port of 127.0.0.1 stand for each
 /// other.
 std::vector<PortGrant> with_dns_alias(const Policy& policy, const Service& service);
 

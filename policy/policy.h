@@ -79,6 +79,9 @@ struct Service {
   Origin origin;
 };
 
+/// The guest's end of every namespace's veth pair, as it is called inside.
+inline constexpr InterfaceName kGuestInterface = *InterfaceName::make("veth0");
+
 /// [[namespace]]: a guest behind a veth pair whose host end is `interface`.
 struct Namespace {
   std::string name;

@@ -45,6 +45,12 @@ void read_section(const Section& section, const Member& member, const TableReade
     return;
   }
   const Value& value = member.value;
+  if (!section.is_list && value.kind == Value::Kind::kArray && !value.items.empty() &&
+      value.items.front().kind == Value::Kind::kTable) {
+    context.report.error({&context.document, value.span, false}, fmt::format("[[{}]] may stand only once", section.key),
+                         fmt::format("Write {}.", bracketed(section)));
+    return;
+  }
   if (!section.is_list) {
     if (file.expect(value, Value::Kind::kTable)) section.read(value, context);
     return;
@@ -76,8 +82,8 @@ bool check_schema(const TableReader& file, Report& report) {
 }
 
 void read_file(const Value& root, ReadingContext& context) {
+  if (!check_schema(TableReader(root, context.document, "the policy", {}, context.report), context.report)) return;
   const TableReader file(root, context.document, "the policy", kKeys, context.report);
-  if (!check_schema(file, context.report)) return;
   Policy& policy = context.draft.policy;
   if (const auto name = file.text("name", TableReader::Need::kOptional)) {
     if (context.document.is_drop_in) {
@@ -96,6 +102,13 @@ void read_file(const Value& root, ReadingContext& context) {
   }
 }
 
+/// "/etc/tails-iptc/policy.toml" is "policy" where it does not say otherwise.
+std::string name_of_file(std::string_view path) {
+  const size_t slash = path.rfind('/');
+  const std::string_view file = slash == std::string_view::npos ? path : path.substr(slash + 1);
+  return std::string(file.substr(0, file.rfind('.')));
+}
+
 }  // namespace
 
 Reading read(std::span<const Document> documents, const Environment& environment, const UserMap& user_map) {
@@ -103,24 +116,27 @@ Reading read(std::span<const Document> documents, const Environment& environment
   Draft draft;
   Accounts accounts(environment, user_map);
   draft.policy.source = documents.front().name;
+  draft.policy.name = name_of_file(documents.front().name);
   draft.policy.origin = {documents.front().name, 0, "default"};
   draft.policy.blocked.origin = {documents.front().name, 0, "[blocked]"};
   draft.policy.states_origin = {documents.front().name, 0, "[states]"};
 
-  std::vector<Value> roots;  // views of these are kept until the end
-  roots.reserve(documents.size());
+  std::vector<std::optional<Value>> roots;  // views of these are kept until the end
   for (const Document& document : documents) {
     auto root = parse_toml(document);
-    if (!root) {
+    roots.emplace_back();
+    if (root) {
+      roots.back() = std::move(*root);
+    } else {
       report.add(std::move(root.error()));
-      continue;
     }
-    roots.push_back(std::move(*root));
-    ReadingContext context{document, environment, accounts, report, draft};
-    read_file(roots.back(), context);
   }
-  // What contradicts what is only worth saying of entries that could be read.
-  if (!report.has_errors()) check_consistency(draft, environment, report);
+  // Without the policy file itself, drop-ins would only seem to speak of users and ports that nobody named.
+  for (size_t i = 0; i < documents.size() && roots.front(); ++i) {
+    ReadingContext context{documents[i], environment, accounts, report, draft};
+    if (roots[i]) read_file(*roots[i], context);
+  }
+  check_consistency(draft, environment, report);
   if (!report.has_errors()) check_for_warnings(draft, report);
 
   Reading reading;
@@ -129,7 +145,10 @@ Reading read(std::span<const Document> documents, const Environment& environment
     const auto file = std::ranges::find(documents, d.file, &Document::name) - documents.begin();
     return std::tuple(file, d.line, d.column);
   };
-  std::ranges::stable_sort(reading.diagnostics, {}, position);
+  // The line that says "there is more" stays last.
+  const auto last =
+      reading.diagnostics.size() > Report::kMost ? reading.diagnostics.end() - 1 : reading.diagnostics.end();
+  std::ranges::stable_sort(reading.diagnostics.begin(), last, {}, position);
   if (!report.has_errors()) reading.policy = std::move(draft.policy);
   return reading;
 }

@@ -89,6 +89,28 @@ std::optional<Prefix> read_network(const Text& text, Report& report) {
   return std::nullopt;
 }
 
+/// "31000-31002", or with the protocol that all of the service's ports have: "tcp/31000-31002".
+std::optional<PortRange> read_source_ports(const Text& text, const std::vector<PortGrant>& ports, Report& report) {
+  if (text.text.find('/') == std::string_view::npos) {
+    const auto range = parse_port_range(text.text);
+    if (range) return *range;
+    report_wrong(text, range.error(), report);
+    return std::nullopt;
+  }
+  const auto grant = parse_port_grant(text.text);
+  if (!grant) {
+    report_wrong(text, grant.error(), report);
+    return std::nullopt;
+  }
+  for (const PortGrant& port : ports) {
+    if (port.protocol == grant->protocol) continue;
+    report.error(text.place, fmt::format("\"{}\" cannot be where \"{}\" comes from", text.text, to_string(port)),
+                 "Write one service for each protocol.");
+    return std::nullopt;
+  }
+  return grant->ports;
+}
+
 }  // namespace
 
 void read_tor(const Value& table, ReadingContext& context) {
@@ -103,6 +125,8 @@ void read_tor(const Value& table, ReadingContext& context) {
   tor.trans_port = reader.port("trans_port");
   tor.dns_port = reader.port("dns_port");
   tor.redirect_dns = reader.boolean("redirect_dns", false);
+  context.draft.names_trans_port = reader.has("trans_port");
+  context.draft.names_dns_port = reader.has("dns_port");
   if (tor.redirect_dns) {
     context.draft.redirect_dns = key_place(reader, "redirect_dns");
     tor.redirect_dns_origin = origin_of(*context.draft.redirect_dns, "[tor] redirect_dns");
@@ -121,6 +145,7 @@ void read_tor(const Value& table, ReadingContext& context) {
 void read_live(const Value& table, ReadingContext& context) {
   constexpr std::array<std::string_view, 1> kKeys = {"user"};
   const TableReader reader(table, context.document, "[live]", kKeys, context.report);
+  context.draft.names_live = true;
   if (const auto name = reader.text("user", kRequired)) {
     context.draft.policy.live = context.accounts.resolve(*name, false, context.report);
   }
@@ -186,11 +211,7 @@ void read_service(const Value& table, ReadingContext& context) {
   service.ports = std::move(ports.grants);
   places.ports = std::move(ports.places);
   for (const Text& text : reader.texts("from", kOptional)) {
-    if (const auto range = parse_port_range(text.text)) {
-      service.from.push_back(*range);
-    } else {
-      report_wrong(text, range.error(), context.report);
-    }
+    if (const auto range = read_source_ports(text, service.ports, context.report)) service.from.push_back(*range);
   }
   for (const Text& name : reader.texts("allow", kOptional)) {
     const auto user = context.accounts.resolve(name, true, context.report);

@@ -38,11 +38,12 @@ bool read_log(const Text& text, Blocked& blocked) {
 void check_prefix(const Text& text, const Blocked& blocked, Report& report) {
   const size_t room = blocked.log == Blocked::LogTo::kNflog ? 63 : 29;
   if (text.text.size() > room) {
-    report.error(text.place, fmt::format("the prefix has {} bytes, the kernel takes {}", text.text.size(), room));
+    report.error(text.place, fmt::format("the prefix has {} bytes, the kernel takes {}", text.text.size(), room),
+                 "Shorten it.");
   }
   for (const char c : text.text) {
     if (static_cast<unsigned char>(c) >= 0x20 && c != 0x7F) continue;
-    report.error(text.place, "the prefix has a control character");
+    report.error(text.place, "the prefix has a control character", "Use what can be printed.");
     break;
   }
 }

@@ -4,7 +4,22 @@
 
 namespace tails::policy {
 
+void Report::add(Diagnostic diagnostic) {
+  // An error counts even where it is not shown any more.
+  has_errors_ |= diagnostic.severity == Severity::kError;
+  if (diagnostics_.size() < kMost) {
+    diagnostics_.push_back(std::move(diagnostic));
+  } else if (diagnostics_.size() == kMost) {
+    diagnostics_.push_back(
+        {Severity::kNotice, diagnostic.file, 0, 0, 0, 1, "there is more; the rest is not shown", {}, {}});
+  }
+}
+
 void Report::add(Severity severity, const Place& place, std::string message, std::string remedy) {
+  if (diagnostics_.size() > kMost) {  // the place need not be worked out
+    has_errors_ |= severity == Severity::kError;
+    return;
+  }
   Diagnostic diagnostic{severity, place.document->name, place.span.line,   0, 0,
                         1,        std::move(message),   std::move(remedy), {}};
   if (place.span.line != 0) {
@@ -13,7 +28,7 @@ void Report::add(Severity severity, const Place& place, std::string message, std
     diagnostic.length = place.span.length;
     diagnostic.source = source_line(place.document->text, place.span.line);
   }
-  diagnostics_.push_back(std::move(diagnostic));
+  add(std::move(diagnostic));
 }
 
 }  // namespace tails::policy

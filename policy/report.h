@@ -15,12 +15,14 @@ struct Place {
   bool is_string = false;  ///< The span has quotes around the text in question.
 };
 
-/// Collects what is to be said about a policy, so that all of it is said at once.
+/// Collects what is to be said about a policy, so that all of it is said at once; of more than kMost things, the first
+/// kMost and one line that says so.
 class Report {
  public:
+  static constexpr size_t kMost = 100;
+
   void error(const Place& place, std::string message, std::string remedy = {}) {
     add(Severity::kError, place, std::move(message), std::move(remedy));
-    has_errors_ = true;
   }
   void warning(const Place& place, std::string message, std::string remedy = {}) {
     add(Severity::kWarning, place, std::move(message), std::move(remedy));
@@ -28,10 +30,7 @@ class Report {
   void notice(const Place& place, std::string message, std::string remedy = {}) {
     add(Severity::kNotice, place, std::move(message), std::move(remedy));
   }
-  void add(Diagnostic diagnostic) {
-    has_errors_ |= diagnostic.severity == Severity::kError;
-    diagnostics_.push_back(std::move(diagnostic));
-  }
+  void add(Diagnostic diagnostic);
 
   [[nodiscard]] bool has_errors() const { return has_errors_; }
   [[nodiscard]] const std::vector<Diagnostic>& diagnostics() const { return diagnostics_; }

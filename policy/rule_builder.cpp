@@ -93,6 +93,11 @@ Tests Tests::from(const Prefix& prefix) const {
   tests.header_.source = AddressTest::in(prefix);
   return tests;
 }
+Tests Tests::not_from(const Prefix& prefix) const {
+  Tests tests = from(prefix);
+  tests.header_.source.inverted = true;
+  return tests;
+}
 Tests Tests::to(const Prefix& prefix) const {
   Tests tests = *this;
   tests.header_.destination = AddressTest::in(prefix);

@@ -39,6 +39,7 @@ class Tests {
   Tests out(const InterfaceName& name) const;
   Tests not_out(const InterfaceName& name) const;
   Tests from(const Prefix& prefix) const;
+  Tests not_from(const Prefix& prefix) const;
   Tests to(const Prefix& prefix) const;
   Tests protocol(uint8_t number) const;
   Tests not_protocol(uint8_t number) const;
