@@ -1,7 +1,7 @@
 #include "conntrack/judge.h"
 
 #include <algorithm>
-#include <array>
+#include <utility>
 
 namespace tails::conntrack {
 namespace {
@@ -20,6 +20,8 @@ Judgement judgement_of(Verdict verdict) {
   }
   return Judgement::kUnknown;
 }
+
+bool is_refused(Verdict verdict) { return judgement_of(verdict) == Judgement::kRevoked; }
 
 // Of several that may each be true.
 Judgement either(Judgement a, Judgement b) { return a == b ? a : Judgement::kUnknown; }
@@ -229,25 +231,36 @@ Opinion Judge::judge(const Flow& flow, const SocketTable& sockets) {
   return opinion;
 }
 
-bool Judge::is_cut_off(const Socket& socket) {
-  Flow flow;
-  flow.original.protocol = socket.protocol;
-  flow.original.source = socket.local;
-  flow.original.destination = socket.remote;
-  flow.reply = {socket.protocol, socket.remote, socket.local, 0, 0, 0};
-  if (answer(flow, socket.uid, socket.bound_interface).judgement != Judgement::kRevoked) return false;
+bool Judge::is_cut_off(const Socket& socket) const {
+  Packet sent;
+  sent.protocol = socket.protocol;
+  sent.source = socket.local.address;
+  sent.destination = socket.remote.address;
+  sent.source_port = socket.local.port;
+  sent.destination_port = socket.remote.port;
+  sent.tcp_flags = tcp_flag::kAck;
+  sent.source_type = routing_.type(sent.source);
+  sent.destination_type = routing_.type(sent.destination);
+  sent.out = routing_.route(sent.destination, sent.source, socket.uid, socket.bound_interface).interface;
+  sent.uid = socket.uid;
+  if (socket.uid) sent.gid = Gid{0};
 
-  Packet packet = first_packet(flow);
-  packet.tcp_flags = tcp_flag::kAck;
-  packet.source_type = routing_.type(packet.source);
-  packet.destination_type = routing_.type(packet.destination);
-  packet.out = routing_.route(packet.destination, packet.source, socket.uid, socket.bound_interface).interface;
+  Packet received = sent;
+  received.hook = Hook::kInput;
+  std::swap(received.source, received.destination);
+  std::swap(received.source_port, received.destination_port);
+  std::swap(received.source_type, received.destination_type);
+  received.in = sent.out;
+  received.out = {};
+  received.uid.reset();
+  received.gid.reset();
+
+  // What conntrack calls a packet in the middle of a flow that it does not know, by nf_conntrack_tcp_loose.
   for (const ConnState state : {ConnState::kNew, ConnState::kInvalid}) {
-    packet.state = state;
-    packet.uid = socket.uid;
-    packet.gid = socket.uid ? std::optional(Gid{0}) : std::nullopt;
-    const Verdict verdict = evaluator_.evaluate(packet).verdict;
-    if (verdict == Verdict::kAccept || verdict == Verdict::kUnknown) return false;
+    sent.state = received.state = state;
+    if (!is_refused(evaluator_.evaluate(sent).verdict)) return false;
+    // A peer on this machine sends by OUTPUT as well, and has a socket that is looked at in its turn.
+    if (!is_ours(socket.remote.address) && !is_refused(evaluator_.evaluate(received).verdict)) return false;
   }
   return true;
 }

@@ -56,9 +56,9 @@ class Judge {
 
   Opinion judge(const Flow& flow, const SocketTable& sockets);
 
-  /// Whether no packet that this connected TCP socket may send passes, given that the kernel has no flow for it:
-  /// neither a first packet nor one in the middle.
-  bool is_cut_off(const Socket& socket);
+  /// Whether a connected TCP socket is at its end, given that the kernel has no flow for it: no packet in the middle
+  /// of a connection leaves it or reaches it, whether its owner might open a new one or not.
+  [[nodiscard]] bool is_cut_off(const Socket& socket) const;
 
  private:
   /// Everything about a flow and its owner that an answer may depend on.

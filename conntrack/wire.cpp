@@ -145,9 +145,10 @@ void put_tuple(nlmsghdr* message, uint16_t type, const FlowTuple& tuple, std::op
   if (zone) put_be16(message, CTA_TUPLE_ZONE, *zone);
 }
 
-// One address is a prefix of full length; anything shorter the kernel does not compare.
+// What the kernel compares: one address, and only of IPv4. For IPv6 it takes "differs" for "is equal": up to 6.18 at
+// least, ctnetlink_filter_match_tuple negates ipv6_addr_cmp, and a flush deletes all flows but the named one's.
 std::optional<IpAddress> one_address(const std::optional<Prefix>& prefix) {
-  if (!prefix || prefix->length() != address_bits(prefix->family())) return std::nullopt;
+  if (!prefix || prefix->family() != Family::kIpv4 || prefix->length() != 32) return std::nullopt;
   return prefix->address();
 }
 

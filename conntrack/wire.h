@@ -38,7 +38,7 @@ class DeleteBatch {
   size_t count_ = 0;
 };
 
-/// The part of `filter` that the kernel compares itself while it dumps (CTA_FILTER: whole addresses and the
+/// The part of `filter` that the kernel compares itself while it dumps (CTA_FILTER: whole IPv4 addresses and the
 /// protocol, from 5.8; CTA_MARK and the family always). An older kernel ignores what it does not know, so the
 /// reader must apply `filter` again.
 Request dump_request(const FlowFilter& filter);

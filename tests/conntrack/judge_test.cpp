@@ -313,11 +313,14 @@ TEST_F(TailsJudge, AsksForARouteOncePerClassAndNotPerFlow) {
   EXPECT_EQ(routing_.questions, 1);
 }
 
-TEST_F(TailsJudge, TellsWhichSocketsCanSendNothingAnyMore) {
-  Judge judge(rules_, routing_);
+TEST_F(TailsJudge, CallsASocketWithoutAFlowCutOffWhereOnlyASynOpensOne) {
+  const Judge judge(rules_, routing_);
   const Flow web = tcp({kHost, 40000}, {kInternet, 443});
   EXPECT_TRUE(judge.is_cut_off(socket_of(web, kAmnesia)));
-  EXPECT_FALSE(judge.is_cut_off(socket_of(web, kTor)));
+  // Also one that may open another: this one is over.
+  EXPECT_TRUE(judge.is_cut_off(socket_of(web, kTor)));
+  const ruleset::RuleSet open;
+  EXPECT_FALSE(Judge(open, routing_).is_cut_off(socket_of(web, kAmnesia)));
 }
 
 // ---- rule sets that are not ours ----

@@ -236,6 +236,10 @@ TEST(FlushRequest, IsNotMadeForWhatTheKernelDoesNotCompare) {
   FlowFilter prefix;
   prefix.to = Prefix::parse("198.51.100.0/24");
   EXPECT_FALSE(flush_request(prefix).has_value());
+  // Kernels get the comparison of IPv6 addresses wrong and would delete all others.
+  FlowFilter v6;
+  v6.to = Prefix::parse("2001:db8::7");
+  EXPECT_FALSE(flush_request(v6).has_value());
   FlowFilter mixed;
   mixed.to = Prefix::parse("198.51.100.7");
   mixed.from = Prefix::parse("10.0.0.0/8");
