@@ -55,6 +55,20 @@ class Removal : public KernelTest {
         "*filter\n:INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\n-A OUTPUT -m state --state INVALID -j DROP\nCOMMIT\n"
         "*nat\n:PREROUTING ACCEPT\n:INPUT ACCEPT\n:OUTPUT ACCEPT\n:POSTROUTING ACCEPT\n"
         "-A POSTROUTING -s 10.200.1.0/24 -j MASQUERADE\nCOMMIT\n");
+    told_ = kernel_ends_sockets() ? ECONNABORTED : 0;
+  }
+
+  /// Whether this kernel has CONFIG_INET_DIAG_DESTROY. Debian's has; user-mode-linux has not, and there programs are
+  /// cut off without being told.
+  static bool kernel_ends_sockets() {
+    const Descriptor victim = *bind_udp({kLoopbackV4, 39999});
+    sockaddr_in peer{AF_INET, htons(9), {htonl(INADDR_LOOPBACK)}, {}};
+    EXPECT_EQ(::connect(victim.get(), reinterpret_cast<const sockaddr*>(&peer), sizeof peer), 0);
+    std::vector<const Socket*> found;
+    const auto sockets = SocketTable::read();
+    sockets->connected({protocol::kUdp, {kLoopbackV4, 39999}, {kLoopbackV4, 9}, 0, 0, 0}, found);
+    EXPECT_EQ(found.size(), 1U);
+    return SocketDestroyer::open()->destroy(*found.at(0)) == SocketDestroyer::Outcome::kDestroyed;
   }
 
   void load_text(std::string_view rules, const char* tool = "iptables-legacy-restore") const {
@@ -119,6 +133,13 @@ class Removal : public KernelTest {
     }
     return false;
   }
+  /// The error that the program's next call fails with, 0: it would wait.
+  static int pending_error(const Descriptor& socket) {
+    char byte = 0;
+    if (::recv(socket.get(), &byte, 1, MSG_DONTWAIT) >= 0) return 0;
+    return errno == EAGAIN ? 0 : errno;
+  }
+  static uint64_t sockets(const RemovalReport& report) { return report.sockets_ended + report.sockets_left; }
   static RemovalReport revoke(const ruleset::RuleSet& rules) {
     auto report = remove_revoked(rules);
     EXPECT_TRUE(report.has_value()) << report.error().message;
@@ -128,6 +149,7 @@ class Removal : public KernelTest {
   std::optional<Testbed> bed_;
   std::optional<Inside> inside_;
   const ruleset::RuleSet rules_ = tails_rules();
+  int told_ = 0;  ///< What a program gets whose socket was ended.
 };
 
 TEST_F(Removal, CutsARevokedTcpConnectionAndTellsItsProgram) {
@@ -141,8 +163,8 @@ TEST_F(Removal, CutsARevokedTcpConnectionAndTellsItsProgram) {
   const RemovalReport report = revoke(rules_);
   EXPECT_EQ(report.seen, 2U);
   EXPECT_EQ(report.removed, 1U);
-  EXPECT_EQ(report.sockets_ended, 1U);
-  EXPECT_EQ(amnesia.error(), ECONNABORTED);
+  EXPECT_EQ(sockets(report), 1U);
+  EXPECT_EQ(amnesia.error(), told_);
   EXPECT_EQ(tor.error(), 0);
   EXPECT_TRUE(passes(tor));
   EXPECT_EQ(flows().size(), 1U);
@@ -160,15 +182,20 @@ TEST_F(Removal, SendsNothingOfARevokedConnectionAnyMore) {
 
 TEST_F(Removal, CutsARevokedUdpFlowAndTellsItsProgram) {
   const Endpoint server{kInternet, 4000};
+  std::optional<Descriptor> far;
+  {
+    const Inside outside(bed_->outside);
+    auto bound = bind_udp(server);
+    TAILS_ASSERT_OK(bound);
+    far.emplace(std::move(*bound));
+  }
   const Descriptor socket = connected_udp(kAmnesia, server);
   ASSERT_TRUE(has_flow_to(server));
   load(rules_);
   const RemovalReport report = revoke(rules_);
   EXPECT_EQ(report.removed, 1U);
-  EXPECT_EQ(report.sockets_ended, 1U);
-  char byte = 0;
-  EXPECT_EQ(::recv(socket.get(), &byte, 1, 0), -1);
-  EXPECT_EQ(errno, ECONNABORTED);
+  EXPECT_EQ(sockets(report), 1U);
+  EXPECT_EQ(pending_error(socket), told_);
   EXPECT_FALSE(has_flow_to(server));
 }
 
@@ -192,7 +219,7 @@ TEST_F(Removal, RemovesAUdpFlowThatAnotherUsersSocketTookOver) {
   EXPECT_EQ(report.removed, 1U);
   EXPECT_FALSE(has_flow_to(resolver));
   // The heir keeps its socket: it has done nothing wrong yet.
-  EXPECT_EQ(report.sockets_ended, 0U);
+  EXPECT_EQ(sockets(report), 0U);
 }
 
 TEST_F(Removal, LeavesAUdpFlowWithTheUserWhoMayHaveIt) {
@@ -216,11 +243,9 @@ TEST_F(Removal, EndsBothEndsOfARedirectedConnectionOnLoopbackAndNotTheListener) 
   load(lockdown);
   const RemovalReport report = revoke(lockdown);
   EXPECT_EQ(report.removed, 1U);
-  EXPECT_EQ(report.sockets_ended, 2U);
-  EXPECT_EQ(allowed.error(), ECONNABORTED);
-  char byte = 0;
-  EXPECT_EQ(::recv(allowed.far.get(), &byte, 1, 0), -1);
-  EXPECT_EQ(errno, ECONNABORTED);
+  EXPECT_EQ(sockets(report), 2U);
+  EXPECT_EQ(allowed.error(), told_);
+  EXPECT_EQ(pending_error(allowed.far), told_);
 
   load(rules_);
   EXPECT_TRUE(passes(connect(kAmnesia, onion, *listener)));
@@ -241,10 +266,8 @@ TEST_F(Removal, CutsAnInboundConnectionThatInputNoLongerAdmits) {
   load(rules_);
   const RemovalReport report = revoke(rules_);
   EXPECT_EQ(report.removed, 1U);
-  EXPECT_EQ(report.sockets_ended, 1U);
-  char byte = 0;
-  EXPECT_EQ(::recv(server.get(), &byte, 1, 0), -1);
-  EXPECT_EQ(errno, ECONNABORTED);
+  EXPECT_EQ(sockets(report), 1U);
+  EXPECT_EQ(pending_error(server), told_);
 }
 
 TEST_F(Removal, KeepsTheClearnetGuestsForwardedFlowAndCutsAnotherGuests) {
@@ -276,8 +299,8 @@ TEST_F(Removal, TellsAProgramWhoseConnectionIsOlderThanConntrack) {
   const Connection tor = connect(kTor, web, listener);
   TAILS_ASSERT_OK(flush_flows());
   load(rules_);
-  EXPECT_EQ(revoke(rules_).sockets_ended, 1U);
-  EXPECT_EQ(tor.error(), ECONNABORTED);
+  EXPECT_EQ(sockets(revoke(rules_)), 1U);
+  EXPECT_EQ(tor.error(), told_);
 }
 
 TEST_F(Removal, NeverTakesANewConnectionForOneWithoutAnOwner) {
@@ -290,7 +313,7 @@ TEST_F(Removal, NeverTakesANewConnectionForOneWithoutAnOwner) {
     const Inside host(bed_->host);
     while (!stop) {
       const auto report = remove_revoked(rules_);
-      if (report) removed += report->sockets_ended;
+      if (report) removed += sockets(*report);
     }
   });
   int broken = 0;
@@ -353,9 +376,8 @@ TEST_F(Removal, OfOneAddressEndsTheSocketsThatTalkToIt) {
   const auto report = remove_flows(selection, {});
   TAILS_ASSERT_OK(report);
   EXPECT_EQ(report->removed, 1U);
-  EXPECT_EQ(report->sockets_ended, 1U);
-  EXPECT_EQ(report->seen, 0U);  // the kernel selected
-  EXPECT_EQ(first.error(), ECONNABORTED);
+  EXPECT_EQ(sockets(*report), 1U);
+  EXPECT_EQ(first.error(), told_);
   EXPECT_TRUE(passes(second));
 }
 
@@ -369,7 +391,7 @@ TEST_F(Removal, OfAUserLeavesOtherUsersAlone) {
   const auto report = remove_flows(selection, {});
   TAILS_ASSERT_OK(report);
   EXPECT_EQ(report->removed, 1U);
-  EXPECT_EQ(clearnet.error(), ECONNABORTED);
+  EXPECT_EQ(clearnet.error(), told_);
   EXPECT_TRUE(passes(amnesia));
 }
 
@@ -399,7 +421,7 @@ TEST_F(Removal, OfDeadSourcesFollowsAChangeOfAddress) {
   const auto report = remove_flows(dead, {});
   TAILS_ASSERT_OK(report);
   EXPECT_EQ(report->removed, 1U);
-  EXPECT_EQ(by_uplink.error(), ECONNABORTED);
+  EXPECT_EQ(by_uplink.error(), told_);
   EXPECT_FALSE(has_flow_to(web));
   EXPECT_TRUE(passes(by_lan));
   EXPECT_TRUE(passes(*forwarded));
@@ -408,27 +430,32 @@ TEST_F(Removal, OfDeadSourcesFollowsAChangeOfAddress) {
 TEST_F(Removal, MendsWhatAKilledRunLeftBehind) {
   const Endpoint web{kInternet, 443};
   const Descriptor listener = listen_outside(web);
-  std::vector<Connection> connections;
-  for (int i = 0; i < 40; ++i) connections.push_back(connect(kAmnesia, web, listener));
-  for (int i = 0; i < 3000; ++i) {
-    TAILS_ASSERT_OK(insert_flow({.protocol = protocol::kUdp,
-                                 .source = {kHostInternet, static_cast<Port>(2000 + i)},
-                                 .destination = {kOtherInternet, 4000}}));
-  }
-  load(rules_);
-  for (int kill_after_us = 200; kill_after_us < 4000; kill_after_us += 400) {
-    const pid_t child = ::fork();
-    if (child == 0) {
-      (void)remove_revoked(rules_);
-      ::_exit(0);
+  // Kills later and later, until a run gets to its end before.
+  for (useconds_t delay_us = 0;; delay_us += 1000) {
+    load_text("*filter\n:INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\n-A OUTPUT -m state --state INVALID\nCOMMIT\n");
+    std::vector<Connection> connections;
+    for (int i = 0; i < 5; ++i) connections.push_back(connect(kAmnesia, web, listener));
+    for (int i = 0; i < 1000; ++i) {
+      TAILS_ASSERT_OK(insert_flow({.protocol = protocol::kUdp,
+                                   .source = {kHostInternet, static_cast<Port>(2000 + i)},
+                                   .destination = {kOtherInternet, 4000}}));
     }
-    ::usleep(static_cast<useconds_t>(kill_after_us));
+    load(rules_);
+    const pid_t child = ::fork();
+    if (child == 0) ::_exit(remove_revoked(rules_) ? 0 : 1);
+    ::usleep(delay_us);
     ::kill(child, SIGKILL);
-    ::waitpid(child, nullptr, 0);
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    (void)revoke(rules_);
+    ASSERT_TRUE(flows().empty()) << "killed after " << delay_us;
+    for (const Connection& connection : connections)
+      ASSERT_EQ(connection.error(), told_) << "killed after " << delay_us;
+    if (WIFEXITED(status)) {
+      ASSERT_EQ(WEXITSTATUS(status), 0);
+      break;
+    }
   }
-  (void)revoke(rules_);
-  EXPECT_TRUE(flows().empty());
-  for (const Connection& connection : connections) EXPECT_EQ(connection.error(), ECONNABORTED);
 }
 
 TEST_F(Removal, WithoutTheCapabilitySaysSo) {
@@ -441,6 +468,10 @@ TEST_F(Removal, WithoutTheCapabilitySaysSo) {
 }
 
 TEST_F(Removal, ReachesFlowsInZones) {
+  if (!run_checked({.arguments = {"iptables-legacy", "-t", "raw", "-A", "PREROUTING", "-j", "CT", "--zone", "1"},
+                    .has_private_run = true})) {
+    GTEST_SKIP() << "this kernel has no zones";
+  }
   load_text(
       "*raw\n:PREROUTING ACCEPT\n:OUTPUT ACCEPT\n"
       "-A OUTPUT -p udp --dport 4001 -j CT --zone 7\n"
@@ -477,15 +508,19 @@ TEST_F(Removal, DoesNotHitALaterFlowWithTheSameTuple) {
   TAILS_ASSERT_OK(insert_flow(entry));
   const std::vector<Flow> old = flows();
   TAILS_ASSERT_OK(flush_flows());
+  // An identity is made of the tuple and of where the entry lies in memory: something else must lie there first.
+  for (Port port = 3000; port < 3050; ++port) {
+    TAILS_ASSERT_OK(insert_flow({.source = {kHostInternet, port}, .destination = {kInternet, 4000}}));
+  }
   TAILS_ASSERT_OK(insert_flow(entry));
+  ASSERT_TRUE(has_flow_to({kInternet, 4000}));
   auto table = FlowTable::open();
   TAILS_ASSERT_OK(table);
   const auto removed = table->remove(old);
   TAILS_ASSERT_OK(removed);
-  if (flows()[0].id == old[0].id) GTEST_SKIP() << "the kernel gave both flows the same identity";
   EXPECT_EQ(removed->flows, 0U);
   EXPECT_EQ(removed->gone, 1U);
-  EXPECT_EQ(flows().size(), 1U);
+  EXPECT_EQ(flows().size(), 51U);
 }
 
 }  // namespace
