@@ -46,6 +46,8 @@ class Removal : public KernelTest {
   void SetUp() override {
     KernelTest::SetUp();
     if (IsSkipped() || HasFatalFailure()) return;
+    // Where IPv6 is a module, asking for a socket loads it; addresses and sysctls do not.
+    const Descriptor load_ipv6(::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     auto built = Testbed::build(tails_guests());
     TAILS_ASSERT_OK(built);
     bed_.emplace(std::move(*built));
