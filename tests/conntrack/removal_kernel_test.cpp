@@ -1,27 +1,20 @@
 // What removal does on the real kernel, in namespaces of its own.
-#include <arpa/inet.h>
-#include <linux/netfilter/nf_conntrack_common.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
 #include <atomic>
 #include <csignal>
+#include <sstream>
 #include <thread>
 
 #include "conntrack/removal.h"
-#include "conntrack/sockets.h"
 #include "conntrack/table.h"
 #include "policy/lower.h"
-#include "policy/read.h"
-#include "ruleset/text_writer.h"
+#include "tests/conntrack/flow_fixture.h"
+#include "tests/conntrack/without_ctnetlink.h"
 #include "tests/kernel/harness/as_user.h"
 #include "tests/kernel/harness/flow_entry.h"
 #include "tests/kernel/harness/program.h"
-#include "tests/kernel/harness/sockets.h"
-#include "tests/kernel/harness/testbed.h"
-#include "tests/kernel/kernel_test.h"
-#include "tests/policy/fixed_environment.h"
 
 namespace tails::conntrack {
 namespace {
@@ -29,129 +22,15 @@ namespace {
 using namespace tails::testbed;
 using std::chrono::milliseconds;
 
-constexpr Uid kAmnesia{1000};
-constexpr Uid kTor{107};
-constexpr Uid kClearnet{110};
-
-ruleset::RuleSet tails_rules() {
-  tails::testing::FixedEnvironment environment;
-  environment.users = tails::testing::profile_users();
-  auto loaded = policy::load("tails", environment);
-  EXPECT_TRUE(loaded.has_value());
-  return policy::lower(loaded->policy);
-}
-
-class Removal : public KernelTest {
+class Removal : public FlowTest {
  protected:
-  void SetUp() override {
-    KernelTest::SetUp();
-    if (IsSkipped() || HasFatalFailure()) return;
-    // Where IPv6 is a module, asking for a socket loads it; addresses and sysctls do not.
-    const Descriptor load_ipv6(::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    auto built = Testbed::build(tails_guests());
-    TAILS_ASSERT_OK(built);
-    bed_.emplace(std::move(*built));
-    inside_.emplace(bed_->host);
-    // Open, but tracked: conntrack works in a namespace only where a rule needs it.
-    load_text(
-        "*filter\n:INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\n-A OUTPUT -m state --state INVALID -j DROP\nCOMMIT\n"
-        "*nat\n:PREROUTING ACCEPT\n:INPUT ACCEPT\n:OUTPUT ACCEPT\n:POSTROUTING ACCEPT\n"
-        "-A POSTROUTING -s 10.200.1.0/24 -j MASQUERADE\nCOMMIT\n");
-    told_ = kernel_ends_sockets() ? ECONNABORTED : 0;
-  }
-
-  /// Whether this kernel has CONFIG_INET_DIAG_DESTROY. Debian's has; user-mode-linux has not, and there programs are
-  /// cut off without being told.
-  static bool kernel_ends_sockets() {
-    const Descriptor victim = *bind_udp({kLoopbackV4, 39999});
-    sockaddr_in peer{AF_INET, htons(9), {htonl(INADDR_LOOPBACK)}, {}};
-    EXPECT_EQ(::connect(victim.get(), reinterpret_cast<const sockaddr*>(&peer), sizeof peer), 0);
-    std::vector<const Socket*> found;
-    const auto sockets = SocketTable::read();
-    sockets->connected({protocol::kUdp, {kLoopbackV4, 39999}, {kLoopbackV4, 9}, 0, 0, 0}, found);
-    EXPECT_EQ(found.size(), 1U);
-    return SocketDestroyer::open()->destroy(*found.at(0)) == SocketDestroyer::Outcome::kDestroyed;
-  }
-
-  void load_text(std::string_view rules, const char* tool = "iptables-legacy-restore") const {
-    const auto loaded = run_checked({.arguments = {tool}, .input = rules, .has_private_run = true});
-    TAILS_ASSERT_OK(loaded);
-  }
-  void load(const ruleset::RuleSet& rules) const {
-    load_text(ruleset::write_save(rules, Family::kIpv4));
-    load_text(ruleset::write_save(rules, Family::kIpv6), "ip6tables-legacy-restore");
-  }
-
-  /// A TCP connection as `owner` from the host, and its far end in `there`.
-  struct Connection {
-    Descriptor near;
-    Descriptor far;
-    [[nodiscard]] int error() const {
-      int number = 0;
-      socklen_t size = sizeof number;
-      ::getsockopt(near.get(), SOL_SOCKET, SO_ERROR, &number, &size);
-      return number;
-    }
-  };
-  Connection connect(Uid owner, const Endpoint& to, const Descriptor& listener) {
-    const SocketOwner as(owner);
-    auto near = open_socket(to.address.family, SOCK_STREAM);
-    EXPECT_TRUE(near.has_value());
-    EXPECT_EQ(connect_tcp(near->get(), to, milliseconds(2000)), 0);
-    EXPECT_TRUE(wait_readable(listener.get(), milliseconds(2000)));
-    return {std::move(*near), Descriptor(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK))};
-  }
-  Descriptor listen_outside(const Endpoint& at) {
-    const Inside outside(bed_->outside);
-    auto listener = listen_tcp(at);
-    EXPECT_TRUE(listener.has_value());
-    return std::move(*listener);
-  }
-  /// A connected UDP socket that has sent something.
-  Descriptor connected_udp(Uid owner, const Endpoint& to, const SocketOptions& options = {}) {
-    const SocketOwner as(owner);
-    auto socket = open_socket(to.address.family, SOCK_DGRAM, options);
-    EXPECT_TRUE(socket.has_value());
-    EXPECT_EQ(connect_tcp(socket->get(), to, milliseconds(100)), 0);
-    EXPECT_EQ(::send(socket->get(), "x", 1, 0), 1);
-    return std::move(*socket);
-  }
-  static bool passes(const Connection& connection) {
-    if (::send(connection.near.get(), "ping", 4, MSG_NOSIGNAL) != 4) return false;
-    if (!wait_readable(connection.far.get(), milliseconds(1000))) return false;
-    char buffer[8];
-    return ::recv(connection.far.get(), buffer, sizeof buffer, 0) == 4;
-  }
-  static std::vector<Flow> flows(const FlowFilter& filter = {}) {
-    auto table = FlowTable::open();
-    EXPECT_TRUE(table.has_value());
-    std::vector<Flow> all;
-    EXPECT_TRUE(table->for_each(filter, [&](const Flow& flow) { all.push_back(flow); }).has_value());
-    return all;
-  }
-  static bool has_flow_to(const Endpoint& to) {
-    for (const Flow& flow : flows()) {
-      if (flow.original.destination == to) return true;
-    }
-    return false;
-  }
-  /// The error that the program's next call fails with, 0: it would wait.
-  static int pending_error(const Descriptor& socket) {
-    char byte = 0;
-    if (::recv(socket.get(), &byte, 1, MSG_DONTWAIT) >= 0) return 0;
-    return errno == EAGAIN ? 0 : errno;
-  }
-  static uint64_t sockets(const RemovalReport& report) { return report.sockets_ended + report.sockets_left; }
   static RemovalReport revoke(const ruleset::RuleSet& rules) {
     auto report = remove_revoked(rules);
     EXPECT_TRUE(report.has_value()) << report.error().message;
     return report.value_or(RemovalReport{});
   }
-
-  std::optional<Testbed> bed_;
-  std::optional<Inside> inside_;
-  const ruleset::RuleSet rules_ = tails_rules();
-  int told_ = 0;  ///< What a program gets whose socket was ended.
+  /// Sockets that were to be ended.
+  static uint64_t sockets(const RemovalReport& report) { return report.sockets_ended + report.sockets_left; }
 };
 
 TEST_F(Removal, CutsARevokedTcpConnectionAndTellsItsProgram) {
@@ -168,7 +47,7 @@ TEST_F(Removal, CutsARevokedTcpConnectionAndTellsItsProgram) {
   EXPECT_EQ(sockets(report), 1U);
   EXPECT_EQ(amnesia.error(), told_);
   EXPECT_EQ(tor.error(), 0);
-  EXPECT_TRUE(passes(tor));
+  EXPECT_TRUE(tor.passes());
   EXPECT_EQ(flows().size(), 1U);
 }
 
@@ -239,7 +118,7 @@ TEST_F(Removal, EndsBothEndsOfARedirectedConnectionOnLoopbackAndNotTheListener) 
   const Endpoint onion{IpAddress::v4(127, 192, 0, 5), 80};
   const Connection allowed = connect(kAmnesia, onion, *listener);
   EXPECT_EQ(revoke(rules_).removed, 0U);
-  EXPECT_TRUE(passes(allowed));
+  EXPECT_TRUE(allowed.passes());
 
   const ruleset::RuleSet lockdown = policy::lockdown();
   load(lockdown);
@@ -250,7 +129,7 @@ TEST_F(Removal, EndsBothEndsOfARedirectedConnectionOnLoopbackAndNotTheListener) 
   EXPECT_EQ(pending_error(allowed.far), told_);
 
   load(rules_);
-  EXPECT_TRUE(passes(connect(kAmnesia, onion, *listener)));
+  EXPECT_TRUE(connect(kAmnesia, onion, *listener).passes());
 }
 
 TEST_F(Removal, CutsAnInboundConnectionThatInputNoLongerAdmits) {
@@ -285,12 +164,12 @@ TEST_F(Removal, KeepsTheClearnetGuestsForwardedFlowAndCutsAnotherGuests) {
     const Inside guest(bed_->guests.at("tbb"));
     tbb.emplace(connect(kAmnesia, web, listener));
   }
-  ASSERT_TRUE(passes(*clearnet));
-  ASSERT_TRUE(passes(*tbb));
+  ASSERT_TRUE(clearnet->passes());
+  ASSERT_TRUE(tbb->passes());
   load(rules_);
   EXPECT_EQ(revoke(rules_).removed, 1U);
-  EXPECT_TRUE(passes(*clearnet));
-  EXPECT_FALSE(passes(*tbb));
+  EXPECT_TRUE(clearnet->passes());
+  EXPECT_FALSE(tbb->passes());
 }
 
 TEST_F(Removal, TellsAProgramWhoseConnectionIsOlderThanConntrack) {
@@ -321,7 +200,7 @@ TEST_F(Removal, NeverTakesANewConnectionForOneWithoutAnOwner) {
   int broken = 0;
   for (int i = 0; i < 300; ++i) {
     const Connection connection = connect(kTor, web, listener);
-    if (!passes(connection)) ++broken;
+    if (!connection.passes()) ++broken;
   }
   stop = true;
   remover.join();
@@ -380,7 +259,7 @@ TEST_F(Removal, OfOneAddressEndsTheSocketsThatTalkToIt) {
   EXPECT_EQ(report->removed, 1U);
   EXPECT_EQ(sockets(*report), 1U);
   EXPECT_EQ(first.error(), told_);
-  EXPECT_TRUE(passes(second));
+  EXPECT_TRUE(second.passes());
 }
 
 TEST_F(Removal, OfAUserLeavesOtherUsersAlone) {
@@ -394,7 +273,7 @@ TEST_F(Removal, OfAUserLeavesOtherUsersAlone) {
   TAILS_ASSERT_OK(report);
   EXPECT_EQ(report->removed, 1U);
   EXPECT_EQ(clearnet.error(), told_);
-  EXPECT_TRUE(passes(amnesia));
+  EXPECT_TRUE(amnesia.passes());
 }
 
 TEST_F(Removal, OfDeadSourcesFollowsAChangeOfAddress) {
@@ -425,8 +304,8 @@ TEST_F(Removal, OfDeadSourcesFollowsAChangeOfAddress) {
   EXPECT_EQ(report->removed, 1U);
   EXPECT_EQ(by_uplink.error(), told_);
   EXPECT_FALSE(has_flow_to(web));
-  EXPECT_TRUE(passes(by_lan));
-  EXPECT_TRUE(passes(*forwarded));
+  EXPECT_TRUE(by_lan.passes());
+  EXPECT_TRUE(forwarded->passes());
 }
 
 TEST_F(Removal, MendsWhatAKilledRunLeftBehind) {
@@ -434,7 +313,7 @@ TEST_F(Removal, MendsWhatAKilledRunLeftBehind) {
   const Descriptor listener = listen_outside(web);
   // Kills later and later, until a run gets to its end before.
   for (useconds_t delay_us = 0;; delay_us += 1000) {
-    load_text("*filter\n:INPUT ACCEPT\n:FORWARD ACCEPT\n:OUTPUT ACCEPT\n-A OUTPUT -m state --state INVALID\nCOMMIT\n");
+    load_open();
     std::vector<Connection> connections;
     for (int i = 0; i < 5; ++i) connections.push_back(connect(kAmnesia, web, listener));
     for (int i = 0; i < 1000; ++i) {
@@ -467,6 +346,16 @@ TEST_F(Removal, WithoutTheCapabilitySaysSo) {
   });
   TAILS_ASSERT_OK(said);
   EXPECT_EQ(*said, "cannot read the flow table: permission denied (EPERM)|Run as root, or with CAP_NET_ADMIN.");
+}
+
+TEST_F(Removal, WithoutConntrackNetlinkSaysWhichModuleIsMissing) {
+  const auto said = as_user(Uid{0}, [&] {
+    if (!tails::testing::lose_ctnetlink()) return std::string("seccomp refused");
+    const auto report = remove_revoked(rules_);
+    return report ? std::string("it worked") : report.error().message;
+  });
+  TAILS_ASSERT_OK(said);
+  EXPECT_EQ(*said, "cannot read the flow table: this kernel has no conntrack netlink (module nf_conntrack_netlink)");
 }
 
 TEST_F(Removal, ReachesFlowsInZones) {
