@@ -44,18 +44,23 @@ std::optional<ExtensionId> Features::choose(Family family, const Forms& forms) c
   return std::nullopt;
 }
 
-Result<void> probe(kernel::Kernel& kernel, const ruleset::RuleSet& rules, Features& features) {
-  for (const ruleset::Table& table : rules.tables) {
-    for (const ruleset::Chain& chain : table.chains) {
-      for (const ruleset::Rule& rule : chain.rules) {
-        for (const ruleset::Match& match : rule.matches) {
-          auto asked = ask_first(kernel, table.family, forms_of(match, table.family), features);
-          if (!asked) return asked;
-        }
-        auto asked = ask_first(kernel, table.family, forms_of(rule.target, table.family), features);
+Result<void> probe(kernel::Kernel& kernel, const ruleset::Table& table, Features& features) {
+  for (const ruleset::Chain& chain : table.chains) {
+    for (const ruleset::Rule& rule : chain.rules) {
+      for (const ruleset::Match& match : rule.matches) {
+        auto asked = ask_first(kernel, table.family, forms_of(match, table.family), features);
         if (!asked) return asked;
       }
+      auto asked = ask_first(kernel, table.family, forms_of(rule.target, table.family), features);
+      if (!asked) return asked;
     }
+  }
+  return {};
+}
+
+Result<void> probe(kernel::Kernel& kernel, const ruleset::RuleSet& rules, Features& features) {
+  for (const ruleset::Table& table : rules.tables) {
+    if (auto asked = probe(kernel, table, features); !asked) return asked;
   }
   return {};
 }

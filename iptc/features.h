@@ -33,8 +33,10 @@ class Features {
   std::array<std::bitset<kernel::kExtensionCount>, 2> yes_;
 };
 
-/// Asks the kernel for what `rules` need and not more: a question about an extension loads its module. `features`
+/// Asks the kernel for what `table` needs and not more: a question about an extension loads its module. `features`
 /// keeps what was asked before. Error: the kernel could not be asked (permission, no xtables).
+Result<void> probe(kernel::Kernel& kernel, const ruleset::Table& table, Features& features);
+/// The same for every table.
 Result<void> probe(kernel::Kernel& kernel, const ruleset::RuleSet& rules, Features& features);
 
 /// Asks for everything we can write, for a report. Loads modules.

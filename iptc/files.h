@@ -9,6 +9,8 @@
 #include <span>
 #include <string>
 
+#include "net/result.h"
+
 namespace tails::iptc {
 
 /// The few calls on files, locks and clocks that a transaction makes, so that each can be made to fail or to be the
@@ -16,7 +18,7 @@ namespace tails::iptc {
 /// means. Paths are absolute. Not thread-safe.
 class Files {
  public:
-  /// Which file a descriptor or a path stands for.
+  /// Which file a descriptor stands for.
   struct Identity {
     uint64_t device = 0;
     uint64_t inode = 0;
@@ -28,7 +30,7 @@ class Files {
   Files& operator=(const Files&) = delete;
   virtual ~Files() = default;
 
-  /// open(2) with O_CLOEXEC | O_NOFOLLOW added.
+  /// open(2) with O_CLOEXEC added.
   virtual int open(const std::string& path, int flags, mode_t mode) = 0;
   virtual ssize_t read(int descriptor, std::span<std::byte> into) = 0;
   virtual ssize_t write(int descriptor, std::span<const std::byte> from) = 0;
@@ -46,5 +48,12 @@ class Files {
 
 /// The system's own.
 std::unique_ptr<Files> system_files();
+
+/// The whole file. Errors (kRefused): the call that failed, by its errno.
+Result<std::string> read_file(Files& files, const std::string& path);
+
+/// Writes `text` beside `path` and renames it there, so that a reader sees the old or the new file, whole.
+/// Errors (kRefused): the call that failed; the old file is as it was.
+Result<void> write_file(Files& files, const std::string& path, std::string_view text, mode_t mode);
 
 }  // namespace tails::iptc

@@ -91,6 +91,8 @@ struct Live {
   ruleset::RuleSet rules;  ///< Origins attached where the record knows the table's hash.
   /// Policy of the record (Options::policy at that time), empty where no live filter table is in the record.
   std::string policy;
+  /// A live filter table is a guard: a transaction was killed half-way, and the next one will finish.
+  bool has_guard = false;
   /// Tables with rules whose origins are unknown (changed since, or never ours), as "ip filter".
   std::vector<std::string> unrecorded;
 };

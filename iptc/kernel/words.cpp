@@ -15,19 +15,28 @@ struct ErrnoWords {
   std::string_view words;
 };
 
-constexpr std::array<ErrnoWords, 9> kErrnoWords = {{
-    {EPERM, "permission denied"},
-    {EACCES, "permission denied"},
-    {ENOENT, "the kernel lacks it, or a match or target in it"},
+/// What an errno means where a table is replaced.
+constexpr std::array<ErrnoWords, 7> kReplaceWords = {{
+    {ENOENT, "the kernel lacks a match or target in it"},
     {ENOPROTOOPT, "the kernel has no iptables"},
     {EINVAL, "the kernel does not accept a rule in it"},
     {ELOOP, "a chain leads back to itself"},
-    {ENOMEM, "out of memory"},
     {EAGAIN, "another program changed it meanwhile"},
     {EEXIST, "a chain bears the name of a target"},
+    {EPROTONOSUPPORT, "the kernel lacks a revision of a match or target in it"},
 }};
 
-std::string root_remedy() { return "Run as root."; }
+std::string with_name(std::string_view words, int number) {
+  const char* const name = strerrorname_np(number);
+  return name != nullptr ? fmt::format("{} ({})", words, name) : fmt::format("{} ({})", words, number);
+}
+
+std::string replace_words(int number) {
+  const auto* const known = std::ranges::find(kReplaceWords, number, &ErrnoWords::number);
+  return known != kReplaceWords.end() ? with_name(known->words, number) : errno_words(number);
+}
+
+std::string root_remedy() { return "Run as root, or use `tails-iptc show` to print the rules."; }
 
 std::string load_remedy(std::string_view module, std::string_view option) {
   return fmt::format("Load it with `modprobe {}`; a kernel of your own needs {}=y or =m.", module, option);
@@ -44,13 +53,13 @@ std::string upper(std::string_view text) {
 std::string_view family_name(Family family) { return family == Family::kIpv4 ? "IPv4" : "IPv6"; }
 
 std::string errno_words(int number) {
-  const auto* const known = std::ranges::find(kErrnoWords, number, &ErrnoWords::number);
-  const std::string words =
-      known != kErrnoWords.end()
-          ? std::string(known->words)
-          : std::string(strerrordesc_np(number) != nullptr ? strerrordesc_np(number) : "unknown error");
-  const char* const name = strerrorname_np(number);
-  return name != nullptr ? fmt::format("{} ({})", words, name) : fmt::format("{} ({})", words, number);
+  if (number == EPERM || number == EACCES) return with_name("permission denied", number);
+  const char* const description = strerrordesc_np(number);
+  std::string words = description != nullptr ? description : "unknown error";
+  if (words.size() > 1 && words[0] >= 'A' && words[0] <= 'Z' && words[1] >= 'a') {
+    words[0] = static_cast<char>(words[0] - 'A' + 'a');
+  }
+  return with_name(words, number);
 }
 
 std::string table_words(Family family, std::string_view table) {
@@ -79,7 +88,7 @@ Error read_error(Family family, std::string_view table, int number) {
 }
 
 Error replace_error(Family family, std::string_view table, int number) {
-  return {ErrorKind::kRefused, fmt::format("cannot replace {}: {}", table_words(family, table), errno_words(number)),
+  return {ErrorKind::kRefused, fmt::format("cannot replace {}: {}", table_words(family, table), replace_words(number)),
           number == EPERM || number == EACCES ? root_remedy() : std::string(), number};
 }
 

@@ -13,7 +13,7 @@ namespace tails::iptc::kernel {
 /// "IPv4", "IPv6".
 std::string_view family_name(Family family);
 
-/// "permission denied (EPERM)"; errno values that mean something else to xtables are said in its terms.
+/// "permission denied (EPERM)", "no space left on device (ENOSPC)".
 std::string errno_words(int number);
 
 /// `table "filter" of IPv4`.

@@ -1,0 +1,129 @@
+#include "iptc/files.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <ctime>
+#include <utility>
+
+#include "iptc/kernel/words.h"
+
+namespace tails::iptc {
+namespace {
+
+template <class Number>
+Number or_errno(Number result) {
+  return result < 0 ? static_cast<Number>(-errno) : result;
+}
+
+class SystemFiles final : public Files {
+ public:
+  int open(const std::string& path, int flags, mode_t mode) override {
+    return or_errno(::open(path.c_str(), flags | O_CLOEXEC, mode));
+  }
+  ssize_t read(int descriptor, std::span<std::byte> into) override {
+    return or_errno(::read(descriptor, into.data(), into.size()));
+  }
+  ssize_t write(int descriptor, std::span<const std::byte> from) override {
+    return or_errno(::write(descriptor, from.data(), from.size()));
+  }
+  int close(int descriptor) override { return or_errno(::close(descriptor)); }
+  int try_lock(int descriptor) override { return or_errno(flock(descriptor, LOCK_EX | LOCK_NB)); }
+  int identify(int descriptor, Identity& into) override {
+    struct stat status {};
+    if (fstat(descriptor, &status) < 0) return -errno;
+    into = {status.st_dev, status.st_ino};
+    return 0;
+  }
+  int make_directory(const std::string& path, mode_t mode) override { return or_errno(mkdir(path.c_str(), mode)); }
+  int rename(const std::string& from, const std::string& to) override {
+    return or_errno(std::rename(from.c_str(), to.c_str()));
+  }
+  int remove(const std::string& path) override { return or_errno(unlink(path.c_str())); }
+  void sleep(std::chrono::milliseconds time) override {
+    const timespec wanted{time.count() / 1000, time.count() % 1000 * 1'000'000};
+    nanosleep(&wanted, nullptr);
+  }
+  std::chrono::milliseconds now() override {
+    timespec time{};
+    clock_gettime(CLOCK_BOOTTIME, &time);
+    return std::chrono::seconds(time.tv_sec) +
+           std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::nanoseconds(time.tv_nsec));
+  }
+};
+
+/// Closes on every way out.
+class Open {
+ public:
+  Open(Files& files, int descriptor) : files_(files), descriptor_(descriptor) {}
+  Open(const Open&) = delete;
+  Open& operator=(const Open&) = delete;
+  ~Open() {
+    if (descriptor_ >= 0) files_.close(descriptor_);
+  }
+  [[nodiscard]] int get() const { return descriptor_; }
+  int close() { return files_.close(std::exchange(descriptor_, -1)); }
+
+ private:
+  Files& files_;
+  int descriptor_;
+};
+
+tl::unexpected<Error> failed(std::string_view verb, const std::string& path, int number) {
+  return fail(ErrorKind::kRefused, fmt::format("cannot {} {}: {}", verb, path, kernel::errno_words(number)), {},
+              number);
+}
+
+int write_all(Files& files, int descriptor, std::span<const std::byte> rest) {
+  while (!rest.empty()) {
+    const ssize_t written = files.write(descriptor, rest);
+    if (written == -EINTR) continue;
+    if (written <= 0) return written == 0 ? -EIO : static_cast<int>(written);
+    rest = rest.subspan(static_cast<size_t>(written));
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::unique_ptr<Files> system_files() { return std::make_unique<SystemFiles>(); }
+
+Result<std::string> read_file(Files& files, const std::string& path) {
+  Open file(files, files.open(path, O_RDONLY, 0));
+  if (file.get() < 0) return failed("open", path, -file.get());
+  std::string text;
+  std::array<std::byte, 65536> chunk;
+  while (true) {
+    const ssize_t length = files.read(file.get(), chunk);
+    if (length == -EINTR) continue;
+    if (length < 0) return failed("read", path, static_cast<int>(-length));
+    if (length == 0) return text;
+    text.append(reinterpret_cast<const char*>(chunk.data()), static_cast<size_t>(length));
+  }
+}
+
+Result<void> write_file(Files& files, const std::string& path, std::string_view text, mode_t mode) {
+  const std::string beside = path + ".new";
+  Open file(files, files.open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode));
+  if (file.get() < 0) return failed("create", beside, -file.get());
+  int result = write_all(files, file.get(), std::as_bytes(std::span(text)));
+  if (result == 0) result = file.close();
+  if (result < 0) {
+    files.remove(beside);
+    return failed("write", beside, -result);
+  }
+  result = files.rename(beside, path);
+  if (result < 0) {
+    files.remove(beside);
+    return failed("replace", path, -result);
+  }
+  return {};
+}
+
+}  // namespace tails::iptc

@@ -1,0 +1,278 @@
+#include "iptc/record.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <iterator>
+#include <unordered_map>
+
+namespace tails::iptc {
+namespace {
+
+constexpr std::string_view kHead = "tails-iptc record 1\n";
+constexpr std::string_view kFileName = "/applied";
+/// Room for some tables of 100,000 rules; what goes beyond is the oldest of other namespaces.
+constexpr size_t kMaxSize = 32UL << 20;
+constexpr size_t kMaxTables = 64;
+
+void append_escaped(std::string& out, std::string_view text) {
+  for (const char c : text) {
+    switch (c) {
+      case '\\': out += "\\\\"; break;
+      case '\t': out += "\\t"; break;
+      case '\n': out += "\\n"; break;
+      default: out += c;
+    }
+  }
+}
+
+std::string unescape(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '\\' || i + 1 == text.size()) {
+      out += text[i];
+    } else {
+      const char c = text[++i];
+      out += c == 't' ? '\t' : c == 'n' ? '\n' : c;
+    }
+  }
+  return out;
+}
+
+/// Takes words and lines off a text; any failure sticks.
+class Scanner {
+ public:
+  explicit Scanner(std::string_view text) : rest_(text) {}
+
+  [[nodiscard]] bool at_end() const { return rest_.empty(); }
+  [[nodiscard]] bool is_sound() const { return sound_; }
+
+  /// Up to `end`, which is taken off as well.
+  std::string_view until(char end) {
+    const size_t at = rest_.find(end);
+    if (at == std::string_view::npos) {
+      sound_ = false;
+      return std::exchange(rest_, {});
+    }
+    const auto word = rest_.substr(0, at);
+    rest_.remove_prefix(at + 1);
+    return word;
+  }
+  template <class Number>
+  Number number(char end, int base = 10) {
+    const auto word = until(end);
+    Number value = 0;
+    const auto [last, error] = std::from_chars(word.data(), word.data() + word.size(), value, base);
+    if (word.empty() || error != std::errc{} || last != word.data() + word.size()) sound_ = false;
+    return value;
+  }
+  ruleset::OriginIndex origin(char end, size_t count) {
+    if (rest_.starts_with('-')) {
+      if (until(end) != "-") sound_ = false;
+      return ruleset::kNoOrigin;
+    }
+    const auto index = number<ruleset::OriginIndex>(end);
+    if (index >= count) sound_ = false;
+    return index;
+  }
+  void expect(std::string_view text) {
+    if (!rest_.starts_with(text)) {
+      sound_ = false;
+      return;
+    }
+    rest_.remove_prefix(text.size());
+  }
+  std::string_view bytes(size_t count) {
+    if (count > rest_.size()) {
+      sound_ = false;
+      return {};
+    }
+    const auto taken = rest_.substr(0, count);
+    rest_.remove_prefix(count);
+    return taken;
+  }
+
+ private:
+  std::string_view rest_;
+  bool sound_ = true;
+};
+
+void append_origin_number(std::string& out, ruleset::OriginIndex index) {
+  if (index == ruleset::kNoOrigin) {
+    out += '-';
+  } else {
+    fmt::format_to(std::back_inserter(out), "{}", index);
+  }
+}
+
+/// Numbers the origins that a table uses, in the order of their first use.
+class OriginList {
+ public:
+  explicit OriginList(const ruleset::RuleSet& rules) : rules_(rules), numbers_(rules.origins.size(), kUnused) {}
+
+  ruleset::OriginIndex number(ruleset::OriginIndex index) {
+    const ruleset::Origin* const origin = rules_.origin(index);
+    if (origin == nullptr) return ruleset::kNoOrigin;
+    if (numbers_[index] == kUnused) {
+      numbers_[index] = count_++;
+      fmt::format_to(std::back_inserter(text_), "{}\t", origin->line);
+      append_escaped(text_, origin->file);
+      text_ += '\t';
+      append_escaped(text_, origin->entry);
+      text_ += '\n';
+    }
+    return numbers_[index];
+  }
+  [[nodiscard]] size_t count() const { return count_; }
+  [[nodiscard]] const std::string& text() const { return text_; }
+
+ private:
+  static constexpr ruleset::OriginIndex kUnused = ruleset::kNoOrigin;
+  const ruleset::RuleSet& rules_;
+  std::vector<ruleset::OriginIndex> numbers_;
+  ruleset::OriginIndex count_ = 0;
+  std::string text_;
+};
+
+}  // namespace
+
+std::string record_body(const ruleset::RuleSet& rules, const ruleset::Table& table, const TableFingerprint& fingerprint,
+                        std::string_view policy) {
+  std::vector<const ruleset::Chain*> chains;
+  for (const ruleset::Chain& chain : table.chains) chains.push_back(&chain);
+  const auto first_user = std::ranges::stable_partition(chains, [](const auto* c) { return c->is_builtin(); });
+  std::ranges::sort(first_user, {}, &ruleset::Chain::name);
+
+  OriginList origins(rules);
+  std::string text;
+  text.reserve(fingerprint.rules.size() * 24);
+  size_t next = 0;
+  for (const ruleset::Chain* chain : chains) {
+    text += "chain ";
+    append_origin_number(text, origins.number(chain->origin));
+    text += ' ';
+    append_escaped(text, chain->name);
+    fmt::format_to(std::back_inserter(text), "\t{}\n", chain->rules.size());
+    for (const ruleset::Rule& rule : chain->rules) {
+      fmt::format_to(std::back_inserter(text), "{:x} ", fingerprint.rules.at(next++));
+      append_origin_number(text, origins.number(rule.origin));
+      text += '\n';
+    }
+  }
+  std::string body;
+  append_escaped(body, policy);
+  fmt::format_to(std::back_inserter(body), "\n{}\n", origins.count());
+  return body + origins.text() + text;
+}
+
+std::optional<RecordedOrigins> parse_body(std::string_view body) {
+  Scanner scan(body);
+  RecordedOrigins result;
+  result.policy = unescape(scan.until('\n'));
+  const auto count = scan.number<size_t>('\n');
+  for (size_t i = 0; i < count && scan.is_sound(); ++i) {
+    ruleset::Origin origin;
+    origin.line = scan.number<uint32_t>('\t');
+    origin.file = unescape(scan.until('\t'));
+    origin.entry = unescape(scan.until('\n'));
+    result.origins.push_back(std::move(origin));
+  }
+  while (scan.is_sound() && !scan.at_end()) {
+    RecordedOrigins::Chain chain;
+    scan.expect("chain ");
+    chain.origin = scan.origin(' ', result.origins.size());
+    chain.name = unescape(scan.until('\t'));
+    const auto rules = scan.number<size_t>('\n');
+    for (size_t i = 0; i < rules && scan.is_sound(); ++i) {
+      chain.rules.push_back(scan.number<uint64_t>(' ', 16));
+      chain.origins.push_back(scan.origin('\n', result.origins.size()));
+    }
+    result.chains.push_back(std::move(chain));
+  }
+  if (!scan.is_sound()) return std::nullopt;
+  return result;
+}
+
+Record Record::parse(std::string_view text) {
+  Record record;
+  Scanner scan(text);
+  scan.expect(kHead);
+  while (scan.is_sound() && !scan.at_end()) {
+    RecordedTable table;
+    scan.expect("table ");
+    table.network_namespace = scan.number<uint64_t>(' ');
+    const auto family = scan.number<unsigned>(' ');
+    table.family = family == 6 ? Family::kIpv6 : Family::kIpv4;
+    table.table = std::string(scan.until(' '));
+    table.kind = scan.until(' ') == "guard" ? RecordedTable::Kind::kGuard : RecordedTable::Kind::kRules;
+    table.whole = scan.number<uint64_t>(' ', 16);
+    table.body = std::string(scan.bytes(scan.number<size_t>('\n')));
+    if (scan.is_sound()) record.tables_.push_back(std::move(table));
+  }
+  return scan.is_sound() ? record : Record{};
+}
+
+std::string Record::print() const {
+  std::string text(kHead);
+  for (const RecordedTable& table : tables_) {
+    fmt::format_to(std::back_inserter(text), "table {} {} {} {} {:x} {}\n", table.network_namespace,
+                   static_cast<unsigned>(table.family), table.table,
+                   table.kind == RecordedTable::Kind::kGuard ? "guard" : "rules", table.whole, table.body.size());
+    text += table.body;
+  }
+  return text;
+}
+
+Record Record::read(Files& files, const std::string& directory) {
+  const auto text = read_file(files, directory + std::string(kFileName));
+  return text ? parse(*text) : Record{};
+}
+
+Result<void> Record::write(Files& files, const std::string& directory) const {
+  const std::string path = directory + std::string(kFileName);
+  const std::string text = print();
+  auto written = write_file(files, path, text, 0644);
+  if (written || written.error().system_errno != ENOENT) return written;
+  files.make_directory(directory, 0755);
+  return write_file(files, path, text, 0644);
+}
+
+const RecordedTable* Record::find(uint64_t network_namespace, Family family, std::string_view table,
+                                  uint64_t whole) const {
+  const RecordedTable* best = nullptr;
+  for (const RecordedTable& candidate : tables_) {
+    if (candidate.family != family || candidate.whole != whole || candidate.table != table) continue;
+    if (candidate.network_namespace == network_namespace) return &candidate;
+    if (best == nullptr) best = &candidate;
+  }
+  return best;
+}
+
+void Record::add(RecordedTable table) {
+  std::erase_if(tables_, [&](const RecordedTable& other) {
+    return other.network_namespace == table.network_namespace && other.family == table.family &&
+           other.table == table.table && other.whole == table.whole;
+  });
+  tables_.insert(tables_.begin(), std::move(table));
+}
+
+void Record::limit_size() {
+  size_t size = 0;
+  size_t kept = 0;
+  for (; kept < tables_.size() && kept < kMaxTables; ++kept) {
+    size += tables_[kept].body.size();
+    if (size > kMaxSize && kept > 0) break;
+  }
+  tables_.resize(kept);
+}
+
+bool operator==(const Record& a, const Record& b) {
+  return std::ranges::equal(a.tables_, b.tables_, [](const RecordedTable& x, const RecordedTable& y) {
+    return x.network_namespace == y.network_namespace && x.family == y.family && x.table == y.table &&
+           x.kind == y.kind && x.whole == y.whole && x.body == y.body;
+  });
+}
+
+}  // namespace tails::iptc

@@ -1,0 +1,312 @@
+#include "iptc/transaction.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "iptc/check.h"
+#include "iptc/closing.h"
+#include "iptc/encode.h"
+#include "iptc/foreign.h"
+#include "iptc/kernel/words.h"
+#include "iptc/lock.h"
+#include "iptc/plan.h"
+#include "iptc/record.h"
+#include "iptc/tables.h"
+
+namespace tails::iptc {
+namespace {
+
+using std::chrono::milliseconds;
+
+/// How often the tables are read anew because another program changed them meanwhile.
+constexpr int kAttempts = 6;
+
+/// What a failure half-way leads to.
+enum class OnFailure {
+  kRestore,  ///< The tables before come back, unless they were open.
+  kClose,    ///< All traffic is blocked: the transaction was a lockdown itself.
+};
+
+/// How one run over the steps ended.
+enum class Ending { kDone, kChangedMeanwhile, kFailed };
+
+Error add_state(Error error, std::string_view sentence) {
+  if (!error.remedy.empty()) error.remedy += ' ';
+  error.remedy += sentence;
+  return error;
+}
+
+/// Steps over tables, with what is known to be live in each.
+class Stepper {
+ public:
+  Stepper(System system, std::vector<TableChange>& changes, Features& features)
+      : system_(system), changes_(changes), features_(features) {}
+
+  /// Orders and encodes what is to be done from the live tables as they were read last.
+  void prepare() {
+    Plan plan = make_plan(changes_);
+    steps_ = std::move(plan.steps);
+    guards_.clear();
+    for (auto* const guard : {&plan.guard_v4, &plan.guard_v6}) {
+      if (*guard) guards_.emplace((*guard)->family, encode_guard(**guard));
+    }
+  }
+  [[nodiscard]] const std::map<Family, kernel::RawTable>& guards() const { return guards_; }
+
+  /// Runs the steps. kFailed leaves the reason in `error`.
+  Ending run() {
+    std::vector<const kernel::RawTable*> live;
+    for (const TableChange& change : changes_) live.push_back(&change.live);
+    for (const Step& step : steps_) {
+      TableChange& change = changes_[step.table];
+      const kernel::RawTable& content = step.is_guard ? guards_.at(change.family) : change.wanted;
+      if (kernel::same_rules(content, *live[step.table])) continue;
+      if (const Ending ending = put(change, content, *live[step.table]); ending != Ending::kDone) return ending;
+      live[step.table] = &content;
+    }
+    return Ending::kDone;
+  }
+
+  [[nodiscard]] bool has_committed() const { return !before_.empty(); }
+  /// For each table that was, or may have been, replaced: what it was before the first time.
+  [[nodiscard]] std::map<size_t, kernel::RawTable>& before() { return before_; }
+  [[nodiscard]] const Error& error() const { return error_; }
+
+ private:
+  Ending put(TableChange& change, const kernel::RawTable& content, const kernel::RawTable& expected) {
+    const auto index = static_cast<size_t>(&change - changes_.data());
+    const auto replaced = system_.kernel.replace(content, expected);
+    if (!replaced && replaced.error().system_errno == EAGAIN) return Ending::kChangedMeanwhile;
+    // Only what can be read is in force: a good answer does not prove it, nor does a bad one disprove it.
+    const auto live = system_.kernel.read(change.family, to_string(change.name));
+    const bool is_untouched = live && !replaced && kernel::same_rules(*live, expected);
+    if (!is_untouched) before_.try_emplace(index, expected);
+    if (!live) return failed(replaced ? live.error() : replaced.error());
+    if (kernel::same_rules(*live, content)) return Ending::kDone;
+    if (!replaced) return failed(replaced.error());
+    return Ending::kChangedMeanwhile;
+  }
+
+  Ending failed(Error error) {
+    error_ = std::move(error);
+    return Ending::kFailed;
+  }
+
+  /// A guard that the kernel cannot take lets nothing through instead.
+  kernel::RawTable encode_guard(const ruleset::Table& guard) {
+    const ruleset::RuleSet none;
+    if (probe(system_.kernel, guard, features_)) {
+      if (auto encoded = encode(none, guard, features_)) return *std::move(encoded);
+    }
+    return bare_lockdown(guard.family);
+  }
+
+  System system_;
+  std::vector<TableChange>& changes_;
+  Features& features_;
+  std::vector<Step> steps_;
+  std::map<Family, kernel::RawTable> guards_;
+  std::map<size_t, kernel::RawTable> before_;
+  Error error_;
+};
+
+class Transaction {
+ public:
+  Transaction(System system, const Options& options, OnFailure on_failure)
+      : system_(system), options_(options), on_failure_(on_failure) {}
+
+  Result<Outcome> run(ruleset::RuleSet wanted) {
+    auto done = run_or_refuse(std::move(wanted));
+    if (done || !options_.or_lockdown || options_.dry_run) return done;
+    const auto closed = close_all(system_.kernel, options_.lockdown);
+    if (closed) return locked_down(done.error(), "All traffic is blocked instead.");
+    return tl::unexpected(
+        add_state(done.error(), "Blocking all traffic failed as well: " + closed.error().message + "."));
+  }
+
+ private:
+  Result<Outcome> refuse(Error error) const {
+    return tl::unexpected(add_state(std::move(error), "Nothing was changed."));
+  }
+
+  /// Errors from here mean that nothing was changed.
+  Result<Outcome> run_or_refuse(ruleset::RuleSet wanted) {
+    if (auto sound = check(wanted); !sound) return refuse(sound.error());
+    if (options_.check) {
+      if (auto sound = options_.check(wanted); !sound) return refuse(sound.error());
+    }
+    if (!options_.dry_run) {
+      auto taken = Lock::take(system_.files, options_.lock_path.empty() ? Lock::default_path() : options_.lock_path,
+                              options_.wait);
+      if (!taken) return refuse(taken.error());
+      lock_.emplace(*std::move(taken));
+    }
+    namespace_ = system_.kernel.namespace_id();
+    record_ = Record::read(system_.files, options_.run_directory);
+    auto gathered = gather(system_.kernel, std::move(wanted), options_.policy, record_, features_);
+    if (!gathered) return refuse(gathered.error());
+    changes_ = std::move(gathered->changes);
+    wanted_record_ = std::move(gathered->record);
+    outcome_.notices = std::move(gathered->notices);
+    for (const TableChange& change : changes_) {
+      outcome_.tables.push_back({change.family, change.name, change.rules, change.differs});
+    }
+    outcome_.foreign = find_foreign(changes_, record_, namespace_);
+    return options_.dry_run ? look() : apply();
+  }
+
+  Outcome look() {
+    outcome_.kind = all_equal() ? Outcome::Kind::kUnchanged : Outcome::Kind::kDryRun;
+    return std::move(outcome_);
+  }
+
+  [[nodiscard]] bool all_equal() const {
+    return std::ranges::none_of(changes_, [](const TableChange& change) { return change.differs; });
+  }
+
+  Result<Outcome> apply() {
+    if (all_equal()) {
+      remember({});
+      outcome_.kind = Outcome::Kind::kUnchanged;
+      return std::move(outcome_);
+    }
+    Stepper stepper(system_, changes_, features_);
+    Error error = {ErrorKind::kRefused, "another program changes the rules all the time",
+                   "End it, or let it take the xtables lock as iptables -w does.", EAGAIN};
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+      if (attempt > 0) {
+        system_.files.sleep(milliseconds(1 << attempt));
+        if (auto read = read_again(system_.kernel, changes_); !read) {
+          error = read.error();
+          break;
+        }
+      }
+      if (!stepper.has_committed()) was_open_ = is_open_now();
+      stepper.prepare();
+      if (attempt == 0) remember(stepper.guards());
+      const Ending ending = stepper.run();
+      if (ending == Ending::kDone) {
+        outcome_.kind = Outcome::Kind::kApplied;
+        return std::move(outcome_);
+      }
+      if (ending == Ending::kFailed) {
+        error = stepper.error();
+        break;
+      }
+    }
+    if (!stepper.has_committed()) return refuse(error);
+    return go_back(std::move(stepper.before()), std::move(error));
+  }
+
+  [[nodiscard]] bool is_open_now() const {
+    return std::ranges::any_of(changes_, [](const TableChange& change) {
+      return change.name == ruleset::TableName::kFilter && is_open(change.live);
+    });
+  }
+
+  /// After a failure half-way. Going back is a transaction of its own, from what is live now to what was before, so
+  /// that the promise holds on the way as well. An open state is never restored.
+  Result<Outcome> go_back(std::map<size_t, kernel::RawTable> before, Error error) {
+    if (on_failure_ == OnFailure::kClose) return close(std::move(error), "");
+    if (was_open_) return close(std::move(error), "The rules before let everything through and are not put back. ");
+    std::vector<TableChange> back;
+    for (auto& [index, table] : before) {
+      TableChange& change = changes_[index];
+      back.push_back({change.family, change.name, {}, std::move(table), 0, false});
+    }
+    Stepper stepper(system_, back, features_);
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+      if (!read_again(system_.kernel, back)) break;
+      stepper.prepare();
+      const Ending ending = stepper.run();
+      if (ending == Ending::kDone) {
+        outcome_.kind = Outcome::Kind::kRolledBack;
+        outcome_.failure = add_state(std::move(error), "The rules before are back in force.");
+        return std::move(outcome_);
+      }
+      if (ending == Ending::kFailed) break;
+    }
+    return close(std::move(error), "The rules before could not be put back. ");
+  }
+
+  /// Blocks all traffic half-way. `why` says why nothing better was done, and ends in a space.
+  Result<Outcome> close(Error error, std::string_view why) {
+    const auto closed = close_all(system_.kernel, options_.lockdown);
+    if (closed) return locked_down(std::move(error), std::string(why) + "All traffic is blocked now.");
+    return locked_down(std::move(error),
+                       fmt::format("{}Blocking all traffic failed as well ({}). What is in force lets nothing through "
+                                   "that neither the old nor the new rules would.",
+                                   why, closed.error().message));
+  }
+
+  Outcome locked_down(Error error, std::string_view state) {
+    outcome_.kind = Outcome::Kind::kLockedDown;
+    error.kind = ErrorKind::kLockedDown;
+    outcome_.failure = add_state(std::move(error), state);
+    return std::move(outcome_);
+  }
+
+  /// Writes the record before the first commit, so that a kill finds it there: it is a map from content to origins,
+  /// never a claim about what is live.
+  void remember(const std::map<Family, kernel::RawTable>& guards) {
+    Record next = record_;
+    next.prune(namespace_, [&](const RecordedTable& t) {
+      return std::ranges::any_of(changes_, [&](const TableChange& change) {
+        return t.family == change.family && t.table == change.live.name && t.whole == fingerprint(change.live).whole;
+      });
+    });
+    for (const auto& [family, guard] : guards) {
+      next.add({namespace_, family, guard.name, RecordedTable::Kind::kGuard, fingerprint(guard).whole, "\n0\n"});
+    }
+    for (RecordedTable& table : wanted_record_) next.add(std::move(table));
+    if (next == record_) return;
+    const auto written = next.write(system_.files, options_.run_directory);
+    if (!written) {
+      outcome_.notices.push_back("The origins of the rules could not be recorded: " + written.error().message + ".");
+    }
+  }
+
+  System system_;
+  const Options& options_;
+  OnFailure on_failure_;
+  Features features_;
+  uint64_t namespace_ = 0;
+  Record record_;
+  std::vector<TableChange> changes_;
+  std::vector<RecordedTable> wanted_record_;
+  bool was_open_ = false;
+  std::optional<Lock> lock_;
+  Outcome outcome_;
+};
+
+}  // namespace
+
+Result<Outcome> commit(System system, ruleset::RuleSet wanted, const Options& options) {
+  return Transaction(system, options, OnFailure::kRestore).run(std::move(wanted));
+}
+
+Result<Outcome> lockdown(System system, const Options& options) {
+  Options plain = options;
+  plain.check = nullptr;
+  plain.confirm_within.reset();
+  if (!options.lockdown.tables.empty()) {
+    auto done = Transaction(system, plain, OnFailure::kClose).run(options.lockdown);
+    const int problem = done ? 0 : done.error().system_errno;
+    if (done || problem == EWOULDBLOCK || problem == EPERM || problem == EACCES) return done;
+  }
+  // The kernel may lack what the rules need; DROP policies it can always take.
+  return Transaction(system, plain, OnFailure::kClose).run(bare_lockdown_rules());
+}
+
+Result<Outcome> reset_open(System system, const Options& options) {
+  Options plain = options;
+  plain.check = nullptr;
+  return Transaction(system, plain, OnFailure::kRestore).run({});
+}
+
+}  // namespace tails::iptc
