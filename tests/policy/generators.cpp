@@ -331,7 +331,7 @@ void PacketGenerator::aim(Packet& packet) {
     }
   };
   const InterfaceName eth0 = *InterfaceName::make("eth0");
-  const size_t kind = dice_.below(5);
+  const size_t kind = dice_.below(6);
   if (kind <= 1 && !policy_.services.empty()) {
     const Service& service = dice_.pick(policy_.services);
     open(Hook::kOutput);
@@ -360,6 +360,16 @@ void PacketGenerator::aim(Packet& packet) {
     at_port(policy_.tor->out);
     by(policy_.tor->user.uid);
     if (policy_.live && dice_.chance(40)) by(policy_.live->uid);
+  } else if (kind == 5) {  // between ::1 and ::1, in every state
+    const bool is_input = dice_.chance(50);
+    open(is_input ? Hook::kInput : Hook::kOutput);
+    (is_input ? packet.in : packet.out) = kLoopbackInterface;
+    packet.source = packet.destination = kLoopbackV6;
+    const Packet other = anything();
+    packet.state = other.state;
+    packet.direction = other.direction;
+    packet.tcp_flags = other.tcp_flags;
+    if (dice_.chance(40)) packet.protocol = protocol::kIcmpv6;
   } else if (kind == 4 && !policy_.namespaces.empty()) {
     const Namespace& space = dice_.pick(policy_.namespaces);
     const bool is_input = dice_.chance(50);
@@ -376,7 +386,7 @@ void PacketGenerator::aim(Packet& packet) {
 /// Changes one field to whatever another packet of this family and hook has there.
 void PacketGenerator::disturb(Packet& packet) {
   Packet other = anything();
-  switch (dice_.below(9)) {
+  switch (dice_.below(10)) {
     case 0: packet.protocol = other.protocol; break;
     case 1: packet.destination = address(packet.family()); break;
     case 2: packet.source = address(packet.family()); break;
@@ -396,6 +406,7 @@ void PacketGenerator::disturb(Packet& packet) {
       packet.gid.reset();
       if (packet.uid) packet.gid = Gid{packet.uid->value};
       break;
+    case 8: packet.later_fragment = dice_.chance(30); break;
     default: packet.source_port = other.source_port; break;
   }
 }

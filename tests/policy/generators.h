@@ -25,7 +25,9 @@ policy::Policy random_policy(Dice& dice);
 /// of value in time.
 class PacketGenerator {
  public:
+  /// Keeps a reference to `policy`.
   PacketGenerator(const policy::Policy& policy, uint64_t seed);
+  PacketGenerator(policy::Policy&& policy, uint64_t seed) = delete;
   Packet next();
 
  private:

@@ -11,7 +11,7 @@ namespace {
 
 constexpr size_t kPacketsPerProfile = 1'000'000;
 constexpr size_t kRandomPolicies = 200;
-constexpr size_t kPacketsPerRandomPolicy = 5'000;
+constexpr size_t kPacketsPerRandomPolicy = 20'000;
 
 /// The first packet on which the rules of `policy` and the policy differ.
 std::optional<std::string> first_disagreement(const policy::Policy& policy, const ruleset::RuleSet& rules,
