@@ -45,7 +45,8 @@ Resolvers read_resolvers(const Variable& variable) {
   Resolvers resolvers;
   for (const char* name : kVariables) {
     const std::optional<std::string> text = variable(name);
-    const auto words = words_of(text.value_or(""));
+    if (!text) continue;
+    const auto words = words_of(*text);
     if (words.empty()) continue;
     resolvers.source = name;
     for (const std::string_view word : words) {
