@@ -50,13 +50,13 @@ Bdd Bdd::always() { return Bdd(1); }
 Bdd Bdd::literal(int index, bool value) { return adopt(value ? bdd_ithvar(index) : bdd_nithvar(index)); }
 
 Bdd Bdd::operator&(const Bdd& other) const {
-  if (is_never() || other.is_always()) return *this;
+  if (is_never() || other.is_always() || *this == other) return *this;
   if (other.is_never() || is_always()) return other;
   return adopt(bdd_apply(node_, other.node_, bddop_and));
 }
 
 Bdd Bdd::operator|(const Bdd& other) const {
-  if (is_always() || other.is_never()) return *this;
+  if (is_always() || other.is_never() || *this == other) return *this;
   if (other.is_always() || is_never()) return other;
   return adopt(bdd_apply(node_, other.node_, bddop_or));
 }
@@ -64,12 +64,13 @@ Bdd Bdd::operator|(const Bdd& other) const {
 Bdd Bdd::operator^(const Bdd& other) const {
   if (is_never()) return other;
   if (other.is_never()) return *this;
+  if (*this == other) return {};
   return adopt(bdd_apply(node_, other.node_, bddop_xor));
 }
 
 Bdd Bdd::operator-(const Bdd& other) const {
   if (is_never() || other.is_never()) return *this;
-  if (other.is_always()) return {};
+  if (other.is_always() || *this == other) return {};
   return adopt(bdd_apply(node_, other.node_, bddop_diff));
 }
 
@@ -98,6 +99,20 @@ Bdd Bdd::for_all(const Bdd& variables) const {
 
 Bdd Bdd::restricted_to(const Bdd& cube) const {
   return is_constant() || cube.is_constant() ? *this : adopt(bdd_restrict(node_, cube.node_));
+}
+
+bool Bdd::depends_on_any(const Bdd& variables) const {
+  if (is_constant()) return false;
+  const Bdd support = adopt(bdd_support(node_));
+  // Both are chains of positive literals, in the order of the variables.
+  int mine = support.node_;
+  int theirs = variables.node_;
+  while (mine > 1 && theirs > 1) {
+    if (bdd_var(mine) == bdd_var(theirs)) return true;
+    int& earlier = bdd_var(mine) < bdd_var(theirs) ? mine : theirs;
+    earlier = bdd_high(earlier);
+  }
+  return false;
 }
 
 bool Bdd::at(const std::vector<bool>& values) const {

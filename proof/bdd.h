@@ -64,6 +64,9 @@ class Bdd {
   /// This with the variables fixed as in `cube`, a conjunction of literals.
   [[nodiscard]] Bdd restricted_to(const Bdd& cube) const;
 
+  /// Whether some variable of `variables`, a conjunction of positive literals, matters.
+  [[nodiscard]] bool depends_on_any(const Bdd& variables) const;
+
   /// The value at one assignment: `values[variable]`. Every variable that this depends on must be in it.
   [[nodiscard]] bool at(const std::vector<bool>& values) const;
   /// Some assignment where this is true: 0, 1, or -1 where the variable does not matter. It must not be never true.

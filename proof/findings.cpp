@@ -29,7 +29,7 @@ void Findings::add(Finding finding) {
 
 bool Reporter::report(std::string_view property, const Bdd& offending, Hook hook, const Fault& fault) {
   const PacketSpace& space = model_->space();
-  const Bdd plausible = offending & space.plausible(hook);
+  const Bdd plausible = space.plausible_among(offending, hook);
   if (plausible.is_never()) return false;
   const Bdd sure = model_->surely(plausible);
   const Bdd possible = model_->possibly(plausible);

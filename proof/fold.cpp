@@ -401,10 +401,17 @@ std::vector<Bdd> fold(const RuleSet& rules, const PacketSpace& space, const Unkn
     if (question.kind == Question::Kind::kAccepted) fewer.back().among = Bdd::always();
   }
   const Values filtered = way_fold.back_through(behind_nat, fewer, way_fold.at_the_end(fewer));
+  // Most often none of what is asked about is accepted: that takes one look at the large set, not one for each
+  // question.
+  Bdd among_any;
+  for (const Question& question : questions) {
+    if (!question.among.is_always()) among_any |= question.among;
+  }
+  const Bdd interesting = accepted ? filtered[*accepted] & among_any : Bdd();
   Values values;
   for (size_t i = 0; i < questions.size(); ++i) {
-    const bool is_narrowed = questions[i].kind == Question::Kind::kAccepted;
-    values.push_back(is_narrowed ? filtered[place[i]] & questions[i].among : filtered[place[i]]);
+    const bool is_narrowed = questions[i].kind == Question::Kind::kAccepted && !questions[i].among.is_always();
+    values.push_back(is_narrowed ? interesting & questions[i].among : filtered[place[i]]);
   }
   return way_fold.back_through(way.first(nat + 1), questions, std::move(values));
 }

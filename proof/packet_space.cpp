@@ -15,6 +15,7 @@ namespace {
 /// Codes of the state field.
 constexpr std::array kStates = {ConnState::kNew, ConnState::kEstablished, ConnState::kRelated, ConnState::kInvalid,
                                 ConnState::kUntracked};
+/// Bits of AddressType. The codes of a field above them mean UNICAST, so that no code means nothing.
 constexpr unsigned kAddressTypes = 9;
 
 uint64_t code_of(ConnState state) { return static_cast<uint64_t>(std::ranges::find(kStates, state) - kStates.begin()); }
@@ -155,43 +156,51 @@ Bdd PacketSpace::only(const Field& field, const InterfaceName& name) const {
 Bdd PacketSpace::in(const InterfaceName& name) const { return only(layout_.in, name); }
 Bdd PacketSpace::out(const InterfaceName& name) const { return only(layout_.out, name); }
 
-uint64_t PacketSpace::type_index(AddressType type) {
-  return static_cast<uint64_t>(std::countr_zero(static_cast<uint16_t>(type)));
+Bdd PacketSpace::type(const Field& field, AddressType type) const {
+  const Bdd set = equals(field, static_cast<uint64_t>(std::countr_zero(static_cast<uint16_t>(type))));
+  return type == AddressType::kUnicast ? set | between(field, kAddressTypes, 15) : set;
 }
 
 Bdd PacketSpace::domain(Hook hook) const {
   Bdd set = between(layout_.state, 0, kStates.size() - 1);
-  set &= between(layout_.destination_type, 0, kAddressTypes - 1) & between(layout_.source_type, 0, kAddressTypes - 1);
-  set -= equals(layout_.uid, kInvalidId) | equals(layout_.gid, kInvalidId);
+  set -= user(Uid{kInvalidId});
   if (hook != Hook::kOutput) set &= between(layout_.in, 0, interfaces_->size() - 1) - has_user();
   if (hook != Hook::kInput) set &= between(layout_.out, 0, interfaces_->size() - 1);
   return set;
 }
 
-Bdd PacketSpace::plausible(Hook hook) const {
+Bdd PacketSpace::implies(const Bdd& when, const Bdd& then) { return ~when | then; }
+
+Bdd PacketSpace::plausible_flow() const {
+  const Bdd original = direction(Direction::kOriginal);
+  return implies(states(ConnState::kNew), original) & implies(has_recorded(), has_flow() & original);
+}
+
+Bdd PacketSpace::plausible_rest(Hook hook) const {
   constexpr uint64_t kSeenReply = 2;  // IPS_SEEN_REPLY
-  const auto implies = [](const Bdd& when, const Bdd& then) { return ~when | then; };
-  const auto is = [&](const Field& field, AddressType type) { return equals(field, type_index(type)); };
+  const Layout& l = layout_;
   const bool is_v4 = family_ == Family::kIpv4;
   const Prefix loopback = is_v4 ? kLoopbackNetV4 : Prefix::host(kLoopbackV6);
   const Prefix multicast =
       *(is_v4 ? Prefix::make(IpAddress::v4(224, 0, 0, 0), 4) : Prefix::make(IpAddress::v6(0xff00000000000000, 0), 8));
-  const Bdd seen_reply = any_of(layout_.status, kSeenReply);
-
-  Bdd set = domain(hook);
-  set &= implies(states(ConnState::kNew), direction(Direction::kOriginal) - seen_reply);
-  set &= implies(states(ConnState::kEstablished), seen_reply);
-  set &= implies(has_recorded(), has_flow() & direction(Direction::kOriginal));
-  for (const auto& [address, type] :
-       {std::pair(layout_.destination, layout_.destination_type), std::pair(layout_.source, layout_.source_type)}) {
-    set &= implies(inside(address, loopback), is(type, AddressType::kLocal));
-    set &= ~(inside(address, multicast) ^ is(type, AddressType::kMulticast));
+  const Bdd seen_reply = any_of(l.status, kSeenReply);
+  Bdd set = implies(states(ConnState::kNew), ~seen_reply) & implies(states(ConnState::kEstablished), seen_reply);
+  for (const auto& [address, kind] :
+       {std::pair(l.destination, l.destination_type), std::pair(l.source, l.source_type)}) {
+    set &= implies(inside(address, loopback), type(kind, AddressType::kLocal));
+    set &= ~(inside(address, multicast) ^ type(kind, AddressType::kMulticast));
   }
   if (hook == Hook::kOutput) {
-    set &= implies(is(layout_.destination_type, AddressType::kLocal),
-                   out(kLoopbackInterface) | inside(layout_.destination, loopback));
+    set &= implies(type(l.destination_type, AddressType::kLocal),
+                   out(kLoopbackInterface) | inside(l.destination, loopback));
   }
   return set;
+}
+
+Bdd PacketSpace::plausible_among(const Bdd& set, Hook hook) const {
+  const Bdd in_flow = set & plausible_flow();
+  const Bdd tested = all_of(layout_.status) & all_of(layout_.destination_type) & all_of(layout_.source_type);
+  return in_flow.depends_on_any(tested) ? in_flow & plausible_rest(hook) : in_flow;
 }
 
 namespace {
@@ -261,9 +270,12 @@ Packet PacketSpace::packet(const std::vector<signed char>& assignment, Hook hook
   p.mark = Mark{read.as<uint32_t>(l.mark)};
   p.connmark = Mark{read.as<uint32_t>(l.connmark)};
   p.dscp = read.as<uint8_t>(l.dscp);
-  const auto type = [&](const Field& field) { return static_cast<AddressType>(1U << read.as<unsigned>(field)); };
-  p.source_type = type(l.source_type);
-  p.destination_type = type(l.destination_type);
+  const auto kind = [&](const Field& field) {
+    const auto code = read.as<unsigned>(field);
+    return code < kAddressTypes ? static_cast<AddressType>(1U << code) : AddressType::kUnicast;
+  };
+  p.source_type = kind(l.source_type);
+  p.destination_type = kind(l.destination_type);
   if (read.bit(l.has_recorded.first)) {
     p.recorded_nat = Endpoint{read.address(l.recorded_destination), Port{}};
     if (has_ports(p.protocol)) p.recorded_nat->port = read.as<Port>(l.recorded_port);
@@ -303,8 +315,8 @@ std::vector<bool> PacketSpace::assignment(const Packet& p, size_t variables) con
   put(l.icmp_type, p.icmp_type);
   put(l.icmp_code, p.icmp_code);
   put(l.later_fragment, p.later_fragment ? 1 : 0);
-  put(l.destination_type, type_index(p.destination_type));
-  put(l.source_type, type_index(p.source_type));
+  put(l.destination_type, static_cast<uint64_t>(std::countr_zero(static_cast<uint16_t>(p.destination_type))));
+  put(l.source_type, static_cast<uint64_t>(std::countr_zero(static_cast<uint16_t>(p.source_type))));
   put(l.mark, p.mark.value);
   put(l.connmark, p.connmark.value);
   put(l.dscp, p.dscp);
@@ -314,7 +326,7 @@ std::vector<bool> PacketSpace::assignment(const Packet& p, size_t variables) con
 
 Bdd PacketSpace::with_destination(const Bdd& set, const Destination& to) const {
   Bdd cube = Bdd::always();
-  if (to.becomes_local) cube = equals(layout_.destination_type, type_index(AddressType::kLocal));
+  if (to.becomes_local) cube = type(layout_.destination_type, AddressType::kLocal);
   if (to.port) cube &= equals(layout_.destination_port, *to.port);
   if (to.address) cube &= address(layout_.destination, *to.address, mask_of(family_, address_bits(family_)));
   return set.restricted_to(cube);

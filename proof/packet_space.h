@@ -60,17 +60,22 @@ class PacketSpace {
   /// The name must be a class's only or typical member.
   [[nodiscard]] Bdd out(const InterfaceName& name) const;
   [[nodiscard]] Bdd in(const InterfaceName& name) const;
-  /// Index of the value in the order of AddressType's bits.
-  [[nodiscard]] static uint64_t type_index(AddressType type);
+  [[nodiscard]] Bdd type(const Field& field, AddressType type) const;
+  [[nodiscard]] static Bdd implies(const Bdd& when, const Bdd& then);
 
-  /// The assignments that stand for a packet at `hook`: every code means something, no user or group is 2^32-1, and
+  /// The assignments that stand for a packet at `hook`: every code means something, no user is 2^32-1, and
   /// only locally made packets have an owner.
   [[nodiscard]] Bdd domain(Hook hook) const;
 
-  /// The packets of domain(hook) that a kernel can make: NEW opens a flow, ESTABLISHED has seen a reply, only a flow
-  /// has a recorded destination, and well-known addresses are of their kind (127/8 and ::1 LOCAL, 224/4 and ff00::/8
-  /// MULTICAST; what is LOCAL leaves by loopback: __ip_route_output_key in net/ipv4/route.c).
-  [[nodiscard]] Bdd plausible(Hook hook) const;
+  // The packets that a kernel can make. One of plausible_flow() has some status and some kinds of address that make it
+  // one of plausible_rest() as well.
+  /// NEW opens a flow, and only a flow has a recorded destination.
+  [[nodiscard]] Bdd plausible_flow() const;
+  /// ESTABLISHED has seen a reply, NEW has not. Well-known addresses are of their kind (127/8 and ::1 LOCAL, 224/4 and
+  /// ff00::/8 MULTICAST), and what is LOCAL leaves by loopback (__ip_route_output_key in net/ipv4/route.c).
+  [[nodiscard]] Bdd plausible_rest(Hook hook) const;
+  /// Those of `set` that are both, or that can be by fields that `set` leaves free.
+  [[nodiscard]] Bdd plausible_among(const Bdd& set, Hook hook) const;
 
   /// The packet of an assignment (Bdd::some_assignment; what does not matter is 0). Fields that its protocol does not
   /// have are zero. Interfaces are their class's member.

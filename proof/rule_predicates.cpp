@@ -110,8 +110,8 @@ struct MatchPredicate {
     const auto test = [&](const Field& field, uint16_t types, bool inverted) {
       if (types == 0) return Bdd::always();
       Bdd set;
-      for (unsigned i = 0; i < 16; ++i) {
-        if ((types >> i & 1) != 0) set |= space.equals(field, i);
+      for (unsigned i = 0; i <= 8; ++i) {  // no packet is of the kinds above (NAT, XRESOLVE)
+        if ((types >> i & 1) != 0) set |= space.type(field, static_cast<AddressType>(1U << i));
       }
       return inverted_if(inverted, set);
     };

@@ -53,11 +53,43 @@ Bdd at(const PacketSpace& space, const Field& field, const IpAddress& address) {
   return address.family == space.family() ? space.inside(field, Prefix::host(address)) : Bdd();
 }
 
+bool is_known(const PacketSpace& space, const InterfaceName& name) {
+  return space.interfaces().member(space.interfaces().class_of(name)) == name;
+}
+
+// The wishes follow the order of the variables, as far as it matters: each makes the rest of the set much smaller.
+
+void prefer_flow_and_interfaces(Wishes& wishes, const PacketSpace& space, Hook hook, const Familiar& familiar) {
+  wishes.prefer_first_of(std::array{ConnState::kNew, ConnState::kEstablished, ConnState::kRelated, ConnState::kInvalid},
+                         [&](ConnState state) { return space.states(state); });
+  wishes.prefer(space.direction(Direction::kOriginal));
+  wishes.prefer(~space.has_recorded());
+  const auto out = [&](const InterfaceName& name) { return is_known(space, name) ? space.out(name) : Bdd(); };
+  const auto in = [&](const InterfaceName& name) { return is_known(space, name) ? space.in(name) : Bdd(); };
+  if (hook != Hook::kInput) wishes.prefer_first_of(familiar.interfaces, out);
+  if (hook != Hook::kOutput) wishes.prefer_first_of(familiar.interfaces, in);
+}
+
+void prefer_owner(Wishes& wishes, const PacketSpace& space, const Familiar& familiar) {
+  const Layout& l = space.layout();
+  const auto user = [&](Uid uid) { return space.user(uid); };
+  if (!wishes.prefer_first_of(familiar.users, user)) {
+    if (!wishes.prefer_first_of(std::array{Uid{1000}, Uid{0}, Uid{65534}}, user)) wishes.prefer(space.has_user());
+  }
+  if (wishes.prefer(space.same(l.uid, l.gid))) return;
+  wishes.prefer(l.gid, 0);
+}
+
+void prefer_protocol(Wishes& wishes, const PacketSpace& space) {
+  const uint8_t icmp = space.family() == Family::kIpv4 ? protocol::kIcmp : protocol::kIcmpv6;
+  wishes.prefer_first_of(std::array{protocol::kTcp, protocol::kUdp, icmp},
+                         [&](uint8_t number) { return space.protocol(number); });
+}
+
 void prefer_addresses(Wishes& wishes, const PacketSpace& space, const Familiar& familiar) {
   const Layout& l = space.layout();
-  const bool is_v4 = space.family() == Family::kIpv4;
   // By loopback both ends are local; on a wire the source is a plain address of ours.
-  const IpAddress loopback = is_v4 ? kLoopbackV4 : kLoopbackV6;
+  const IpAddress loopback = space.family() == Family::kIpv4 ? kLoopbackV4 : kLoopbackV6;
   const auto destination = [&](const IpAddress& address) { return at(space, l.destination, address); };
   const auto source = [&](const IpAddress& address) { return at(space, l.source, address); };
   const bool is_local = (wishes.set() - (space.out(kLoopbackInterface) | space.in(kLoopbackInterface))).is_never();
@@ -71,14 +103,16 @@ void prefer_addresses(Wishes& wishes, const PacketSpace& space, const Familiar& 
   wishes.prefer_first_of(kPlainAddresses, source);
 }
 
-void prefer_protocol(Wishes& wishes, const PacketSpace& space, const Familiar& familiar) {
+void prefer_transport(Wishes& wishes, const PacketSpace& space, const Familiar& familiar) {
   const Layout& l = space.layout();
-  const uint8_t icmp = space.family() == Family::kIpv4 ? protocol::kIcmp : protocol::kIcmpv6;
-  wishes.prefer_first_of(std::array{protocol::kTcp, protocol::kUdp, icmp},
-                         [&](uint8_t number) { return space.protocol(number); });
+  wishes.prefer(l.later_fragment, 0);
+  const auto port = [&](Port number) { return space.equals(l.destination_port, number); };
+  if (!wishes.prefer_first_of(familiar.ports, port)) wishes.prefer_first_of(kCommonPorts, port);
+  wishes.prefer_first_of(std::array{Port{40000}, Port{53}},
+                         [&](Port number) { return space.equals(l.source_port, number); });
   constexpr std::array kFlags = {tcp_flag::kSyn, tcp_flag::kAck, uint8_t{tcp_flag::kPsh | tcp_flag::kAck}};
   wishes.prefer_first_of(kFlags, [&](uint8_t flags) { return space.equals(l.tcp_flags, flags); });
-  // Unreachable port, echo request, echo reply.
+  // Echo request, unreachable port, echo reply.
   using TypeAndCode = std::pair<uint8_t, uint8_t>;
   const bool is_v4 = space.family() == Family::kIpv4;
   const std::array types = is_v4 ? std::array{TypeAndCode{8, 0}, TypeAndCode{3, 3}, TypeAndCode{0, 0}}
@@ -86,20 +120,17 @@ void prefer_protocol(Wishes& wishes, const PacketSpace& space, const Familiar& f
   wishes.prefer_first_of(types, [&](const TypeAndCode& type) {
     return space.equals(l.icmp_type, type.first) & space.equals(l.icmp_code, type.second);
   });
-  const auto port = [&](Port number) { return space.equals(l.destination_port, number); };
-  if (!wishes.prefer_first_of(familiar.ports, port)) wishes.prefer_first_of(kCommonPorts, port);
-  wishes.prefer_first_of(std::array{Port{40000}, Port{53}},
-                         [&](Port number) { return space.equals(l.source_port, number); });
 }
 
-void prefer_owner(Wishes& wishes, const PacketSpace& space, const Familiar& familiar) {
+void prefer_rest(Wishes& wishes, const PacketSpace& space, Hook hook) {
   const Layout& l = space.layout();
-  const auto user = [&](Uid uid) { return space.user(uid); };
-  if (!wishes.prefer_first_of(familiar.users, user)) {
-    if (!wishes.prefer_first_of(std::array{Uid{1000}, Uid{0}, Uid{65534}}, user)) wishes.prefer(space.has_user());
-  }
-  if (wishes.prefer(space.same(l.uid, l.gid))) return;
-  wishes.prefer(l.gid, 0);
+  wishes.prefer(space.plausible_rest(hook));
+  for (const Field& field : {l.mark, l.connmark, l.dscp}) wishes.prefer(field, 0);
+  // SEEN_REPLY and CONFIRMED, as an established flow has them.
+  wishes.prefer_first_of(std::array{uint64_t{0}, uint64_t{0xA}, uint64_t{0xE}},
+                         [&](uint64_t bits) { return space.equals(l.status, bits); });
+  for (const Field& field : {l.destination_type, l.source_type})
+    wishes.prefer(space.type(field, AddressType::kUnicast));
 }
 
 }  // namespace
@@ -145,35 +176,13 @@ Familiar Familiar::of(const policy::Policy& policy) {
 }
 
 Packet plainest(const Bdd& set, const PacketSpace& space, Hook hook, const Familiar& familiar) {
-  const Layout& l = space.layout();
   Wishes wishes(set, space);
-  wishes.prefer(space.plausible(hook));
-  wishes.prefer(~space.has_recorded());
-  wishes.prefer(l.later_fragment, 0);
-  wishes.prefer_first_of(std::array{ConnState::kNew, ConnState::kEstablished, ConnState::kRelated, ConnState::kInvalid},
-                         [&](ConnState state) { return space.states(state); });
-  wishes.prefer(space.direction(Direction::kOriginal));
-  const auto known = [&](const InterfaceName& name) {
-    return space.interfaces().member(space.interfaces().class_of(name)) == name;
-  };
-  if (hook != Hook::kInput) {
-    wishes.prefer_first_of(familiar.interfaces,
-                           [&](const InterfaceName& name) { return known(name) ? space.out(name) : Bdd(); });
-  }
-  if (hook != Hook::kOutput) {
-    wishes.prefer_first_of(familiar.interfaces,
-                           [&](const InterfaceName& name) { return known(name) ? space.in(name) : Bdd(); });
-  }
+  prefer_flow_and_interfaces(wishes, space, hook, familiar);
   prefer_owner(wishes, space, familiar);
+  prefer_protocol(wishes, space);
   prefer_addresses(wishes, space, familiar);
-  prefer_protocol(wishes, space, familiar);
-  for (const Field& field : {l.mark, l.connmark, l.dscp}) wishes.prefer(field, 0);
-  // SEEN_REPLY and CONFIRMED, as an established flow has them.
-  wishes.prefer_first_of(std::array{uint64_t{0}, uint64_t{0xA}, uint64_t{0xE}},
-                         [&](uint64_t bits) { return space.equals(l.status, bits); });
-  const auto type = [&](const Field& field, AddressType kind) { wishes.prefer(field, PacketSpace::type_index(kind)); };
-  type(l.destination_type, AddressType::kUnicast);
-  type(l.source_type, AddressType::kUnicast);
+  prefer_transport(wishes, space, familiar);
+  prefer_rest(wishes, space, hook);
   return space.packet(wishes.set().some_assignment(), hook);
 }
 
