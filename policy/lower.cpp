@@ -90,15 +90,40 @@ Table closed_table(Family family, OriginIndex origin) {
   return table;
 }
 
-RuleSet lower(const Policy& policy) {
+namespace {
+
+/// User and port pairs of all services.
+size_t cell_count(const Policy& policy) {
+  size_t count = 0;
+  for (const Service& service : policy.services) {
+    count += (service.allow.size() + service.deny.size()) * service.ports.size();
+  }
+  return count;
+}
+
+size_t rule_count(const RuleSet& rules) {
+  size_t count = 0;
+  for (const Table& table : rules.tables) count += table.rule_count();
+  return count;
+}
+
+}  // namespace
+
+RuleSet lower(const Policy& policy, Layout layout) {
+  if (layout == Layout::kBySize) {
+    // One rule carries at most fifteen cells (multiport), so very many need not be written out to be counted.
+    if (cell_count(policy) > kPlainLimit * MultiportMatch::kMaxPlaces) return lower(policy, Layout::kDispatch);
+    RuleSet plain = lower(policy, Layout::kPlain);
+    return rule_count(plain) <= kPlainLimit ? plain : lower(policy, Layout::kDispatch);
+  }
   RuleSet rules;
   const OriginIndex everything_else = rules.intern(policy.origin);
   Table filter = closed_table(Family::kIpv4, everything_else);
   lower_input(policy, rules, filter);
   lower_forward(policy, rules, filter);
-  lower_output(policy, rules, filter);
+  lower_output(policy, layout, rules, filter);
   Table filter_v6 = closed_table(Family::kIpv6, everything_else);
-  lower_ipv6(policy, rules, filter_v6);
+  lower_ipv6(policy, layout, rules, filter_v6);
   Table nat = lower_nat(policy, rules);
   rules.tables.push_back(std::move(filter));
   rules.tables.push_back(std::move(nat));

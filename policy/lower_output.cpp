@@ -154,10 +154,14 @@ void add_blocking(ChainWriter& chain, const Tests& tests, Family family, const B
   }
 }
 
-void lower_output(const Policy& policy, RuleSet& rules, Table& filter) {
+void lower_output(const Policy& policy, Layout layout, RuleSet& rules, Table& filter) {
   ChainWriter output(rules, *filter.find("OUTPUT"));
   add_known_flows(policy, output);
-  add_services(policy, output);
+  if (layout == Layout::kDispatch) {
+    output.add(Tests().out(kLoopbackInterface), Jump{kServicesChain}, policy.origin);
+  } else {
+    add_services(policy, output);
+  }
   add_network(policy, output);
   output.add(Tests(), kBlock, policy.blocked.origin);
 
@@ -171,6 +175,7 @@ void lower_output(const Policy& policy, RuleSet& rules, Table& filter) {
   ChainWriter blocking(rules, log_reject);
   add_blocking(blocking, Tests(), Family::kIpv4, policy.blocked, policy.blocked.origin);
   filter.chains.push_back(std::move(log_reject));
+  if (layout == Layout::kDispatch) append(filter, services_tree(policy, Family::kIpv4, rules));
 }
 
 }  // namespace tails::policy
