@@ -11,6 +11,7 @@
 #include "tests/kernel/harness/observer.h"
 #include "tests/kernel/harness/program.h"
 #include "tests/kernel/harness/rule_counters.h"
+#include "tests/kernel/harness/sender.h"
 #include "tests/kernel/harness/socketless.h"
 #include "tests/kernel/harness/sockets.h"
 #include "tests/kernel/harness/testbed.h"
@@ -191,6 +192,54 @@ TEST_F(Harness, MakesInvalidPacketsThatRulesCanStillRead) {
   EXPECT_EQ(before[0].destination_port, 443);
   EXPECT_EQ(before[1].destination_port, 443);
   EXPECT_TRUE(before[2].later_fragment);
+}
+
+TEST_F(Harness, MakesEveryStateOfTcpUdpAndIcmp) {
+  const Inside inside(bed_->host);
+  auto observer = Observer::start(bed_->host, {});
+  TAILS_ASSERT_OK(observer);
+  auto sender = Sender::start(*bed_);
+  TAILS_ASSERT_OK(sender);
+  Port port = 1000;
+  using enum ConnState;
+  using enum Direction;
+  for (const Family family : {Family::kIpv4, Family::kIpv6}) {
+    const bool is_v4 = family == Family::kIpv4;
+    for (const uint8_t number : {protocol::kTcp, protocol::kUdp, is_v4 ? protocol::kIcmp : protocol::kIcmpv6}) {
+      for (const auto& [state, direction] :
+           {std::pair(kNew, kOriginal), std::pair(kEstablished, kOriginal), std::pair(kEstablished, kReply),
+            std::pair(kRelated, kOriginal), std::pair(kInvalid, kOriginal)}) {
+        Packet packet;
+        packet.source = is_v4 ? kHostInternet : kHostV6;
+        packet.uid = kSomeone;
+        packet.out = *InterfaceName::make("eth0");
+        // A fresh one each time, where nobody answers.
+        packet.destination = is_v4 ? IpAddress::v4(203, 0, 113, static_cast<uint8_t>(++port))
+                                   : IpAddress::v6(0x20010db800ff0000, ++port);
+        packet.protocol = number;
+        packet.state = state;
+        packet.direction = direction;
+        if (packet.is_icmp()) {
+          packet.icmp_type = is_v4 ? (direction == kReply ? 0 : 8) : (direction == kReply ? 129 : 128);
+          if (state == kRelated || state == kInvalid) packet.icmp_type = is_v4 ? 3 : 1;
+        } else {
+          packet.source_port = packet.destination_port = port;
+          if (number == protocol::kTcp) packet.tcp_flags = direction == kReply ? tcp_flag::kAck : tcp_flag::kSyn;
+        }
+        const auto sent = sender->send(packet);
+        TAILS_ASSERT_OK(sent);
+        const auto seen = observer->drain();
+        TAILS_ASSERT_OK(seen);
+        auto before = at(*seen, Hook::kOutput, Place::kBefore);
+        std::erase_if(before, [&](const Packet& other) { return other.destination != packet.destination; });
+        ASSERT_EQ(before.size(), 1U) << describe(packet);
+        EXPECT_EQ(before[0].state, state) << describe(packet);
+        EXPECT_EQ(before[0].direction, direction) << describe(packet);
+        EXPECT_EQ(before[0].destination_port, packet.destination_port);
+        EXPECT_EQ(before[0].tcp_flags, packet.tcp_flags);
+      }
+    }
+  }
 }
 
 TEST_F(Harness, SendsAnyPacketWithoutASocket) {

@@ -57,6 +57,25 @@ bool is_same_packet(const Bytes& before, const Bytes& passed, const Packet& a, c
          before.size() == passed.size() && ip_id_of(before) == ip_id_of(passed);
 }
 
+bool is_port_unreachable(const Packet& packet) {
+  if (!packet.is_icmp()) return false;
+  return packet.family() == Family::kIpv4 ? packet.icmp_type == 3 && packet.icmp_code == 3
+                                          : packet.icmp_type == 1 && packet.icmp_code == 4;
+}
+
+/// Whether the kernel surely answers it where a rule says so. It does not answer errors, fragments, broadcasts, what is
+/// malformed or comes from strangers (icmp_send in net/ipv4/icmp.c), nor what only a forced interface could have sent;
+/// and for protocols without ports the answer cannot be told from another one's.
+bool deserves_an_answer(const Packet& packet) {
+  const bool has_ports = packet.protocol == protocol::kTcp || packet.protocol == protocol::kUdp;
+  if (!has_ports || packet.later_fragment || packet.state == ConnState::kInvalid || !packet.uid) return false;
+  const uint64_t host_bits = packet.destination.low & 3;  // of the smallest network here: not its broadcast address
+  const bool stays_here = packet.destination_type == AddressType::kLocal;
+  return packet.source_type == AddressType::kLocal && stays_here == packet.out.is_loopback() && host_bits != 0 &&
+         host_bits != 3 && packet.destination_type != AddressType::kMulticast &&
+         (packet.out.is_loopback() || !kLoopbackNetV4.contains(packet.source));
+}
+
 /// Brings the sightings behind the filter together with those before it.
 class Pairing {
  public:
@@ -67,7 +86,8 @@ class Pairing {
       pair_up(sighting);
       return;
     }
-    out_.packets.push_back({sighting.packet, evaluator_.explain(sighting.packet), false, {}});
+    note_answer(sighting);
+    out_.packets.push_back({sighting.packet, evaluator_.explain(sighting.packet), false, false, {}});
     bytes_.push_back(&sighting.bytes);
   }
 
@@ -81,6 +101,26 @@ class Pairing {
       return;
     }
     out_.disagreements.push_back("passed without having been judged: " + describe(passed.packet));
+  }
+
+  /// An answer comes right behind its packet, and quotes it as it was when it was refused (behind nat).
+  void note_answer(const Sighting& sighting) {
+    if (sighting.packet.uid || !is_port_unreachable(sighting.packet)) return;
+    const size_t header = sighting.packet.family() == Family::kIpv4 ? 20 : 40;
+    constexpr size_t kIcmpHeader = 8;
+    if (sighting.bytes.size() <= header + kIcmpHeader) return;
+    const Bytes quote(sighting.bytes.begin() + static_cast<ptrdiff_t>(header + kIcmpHeader), sighting.bytes.end());
+    const auto quoted = dissect(quote);
+    if (!quoted) return;
+    for (size_t i = out_.packets.size(); i-- > 0;) {
+      const Packet& packet = out_.packets[i].packet;
+      if (packet.protocol != quoted->protocol || packet.source != quoted->source ||
+          packet.source_port != quoted->source_port || ip_id_of(*bytes_[i]) != ip_id_of(quote)) {
+        continue;
+      }
+      out_.packets[i].answered = true;
+      return;
+    }
   }
 
   const ruleset::Evaluator& evaluator_;
@@ -125,7 +165,15 @@ void compare_fate(const Judged& judged, Judgement& out) {
     out.disagreements.push_back(std::string(judged.passed ? "let through" : "stopped") + ", and the evaluator says " +
                                 name_of(expected.verdict) + ": " + describe(judged.packet) + " by " +
                                 write_rule(expected.decided_by));
-  } else if (judged.passed) {
+  } else if (expected.verdict == Verdict::kDrop && judged.answered) {
+    out.disagreements.push_back("answered, and the evaluator says drop: " + describe(judged.packet) + " by " +
+                                write_rule(expected.decided_by));
+  } else if (expected.verdict == Verdict::kReject && !judged.answered && judged.packet.hook == Hook::kOutput &&
+             deserves_an_answer(judged.packet)) {
+    out.disagreements.push_back("not answered, and the evaluator says reject: " + describe(judged.packet) + " by " +
+                                write_rule(expected.decided_by));
+  } else if (judged.passed && judged.packet.direction == Direction::kOriginal) {
+    // (In the reply's direction nat undoes what it did to the source, if only to a port that was taken.)
     const Endpoint own{judged.packet.destination, judged.packet.destination_port};
     const Endpoint meant = expected.redirected_to.value_or(judged.packet.recorded_nat.value_or(own));
     if (meant == judged.went_to) return;

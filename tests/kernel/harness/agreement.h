@@ -27,7 +27,8 @@ struct Judged {
   Packet packet;
   ruleset::Evaluation expected;
   bool passed = false;
-  Endpoint went_to;  ///< Where it passed: its destination behind nat.
+  bool answered = false;  ///< The kernel made an ICMP "port unreachable" about it.
+  Endpoint went_to;       ///< Where it passed: its destination behind nat.
 };
 
 struct Judgement {
@@ -35,9 +36,10 @@ struct Judgement {
   std::vector<std::string> disagreements;  ///< One line each; empty: kernel and evaluator agree.
 };
 
-/// Whether the kernel did what the evaluator says that `rules` do. For each packet: whether filter let it through and
-/// where nat sent it. For each rule and policy of filter, and each rule of nat that OUTPUT and FORWARD can meet: that
-/// it counted exactly the packets for which the evaluator names it, LOG rules included. Pure.
+/// Whether the kernel did what the evaluator says that `rules` do. For each packet: whether filter let it through,
+/// where nat sent it, and whether one that was stopped was answered (as far as a kernel answers such a packet at all).
+/// For each rule and policy of filter, and each rule of nat that OUTPUT and FORWARD can meet: that it counted exactly
+/// the packets for which the evaluator names it, LOG rules included. Pure.
 Judgement judge(const ruleset::RuleSet& rules, const ruleset::Evaluator& evaluator, const Round& round);
 
 /// Follows a namespace round by round. Everything that passes through it is judged, not only what a test sent on

@@ -17,6 +17,9 @@ namespace {
 struct CloseHandle {
   void operator()(nfct_handle* handle) const { ::nfct_close(handle); }
 };
+struct DestroyExpectation {
+  void operator()(nf_expect* expectation) const { ::nfexp_destroy(expectation); }
+};
 struct DestroyEntry {
   void operator()(nf_conntrack* entry) const { ::nfct_destroy(entry); }
 };
@@ -32,7 +35,6 @@ struct EndAttributes {
 constexpr EndAttributes kOriginalSource{ATTR_ORIG_IPV4_SRC, ATTR_ORIG_IPV6_SRC, ATTR_ORIG_PORT_SRC};
 constexpr EndAttributes kOriginalDestination{ATTR_ORIG_IPV4_DST, ATTR_ORIG_IPV6_DST, ATTR_ORIG_PORT_DST};
 constexpr EndAttributes kReplySource{ATTR_REPL_IPV4_SRC, ATTR_REPL_IPV6_SRC, ATTR_REPL_PORT_SRC};
-constexpr EndAttributes kReplyDestination{ATTR_REPL_IPV4_DST, ATTR_REPL_IPV6_DST, ATTR_REPL_PORT_DST};
 
 void set_end(nf_conntrack* entry, const EndAttributes& attributes, const Endpoint& end, bool has_ports) {
   std::array<std::byte, 16> wire{};
@@ -68,14 +70,13 @@ Result<void> insert_flow(const FlowEntry& flow) {
   const Entry entry = describe(flow.protocol, flow.source, flow.destination);
   if (handle == nullptr || entry == nullptr) return system_failure("open conntrack");
   nf_conntrack* raw = entry.get();
-  const Endpoint destination = flow.nat.value_or(flow.destination);
-  ::nfct_set_attr_u8(raw, ATTR_REPL_L3PROTO, flow.source.address.family == Family::kIpv4 ? AF_INET : AF_INET6);
-  ::nfct_set_attr_u8(raw, ATTR_REPL_L4PROTO, flow.protocol);
-  set_end(raw, kReplySource, flow.destination, has_ports(flow.protocol));
-  set_end(raw, kReplyDestination, flow.source, has_ports(flow.protocol));
-  if (flow.nat) {  // the kernel computes the reply's tuple from it
+  ::nfct_setobjopt(raw, NFCT_SOPT_SETUP_REPLY);
+  if (flow.source.address.family == Family::kIpv4) {
+    // Also where the destination stays: a flow whose NAT was never settled is treated in ways that real ones are not
+    // (its ICMP redirects are dropped in nat, net/netfilter/nf_nat_proto.c).
+    const Endpoint destination = flow.nat.value_or(flow.destination);
     ::nfct_set_attr_u32(raw, ATTR_DNAT_IPV4, htonl(destination.address.v4_bits()));
-    ::nfct_set_attr_u16(raw, ATTR_DNAT_PORT, htons(destination.port));
+    if (has_ports(flow.protocol)) ::nfct_set_attr_u16(raw, ATTR_DNAT_PORT, htons(destination.port));
   }
   ::nfct_set_attr_u32(raw, ATTR_TIMEOUT, static_cast<uint32_t>(flow.lifetime.count()));
   ::nfct_set_attr_u32(raw, ATTR_STATUS, flow.has_reply ? IPS_SEEN_REPLY | IPS_ASSURED : 0);
@@ -112,6 +113,41 @@ std::optional<Endpoint> nat_of_flow(const Packet& packet) {
   ::nfct_callback_register(handle.get(), NFCT_T_ALL, &take_reply_source, &reply_source);
   if (::nfct_query(handle.get(), NFCT_Q_GET, entry.get()) != 0 || reply_source == destination) return std::nullopt;
   return reply_source;
+}
+
+Result<void> expect_packet(const Packet& packet) {
+  // A control connection between the same ends.
+  const Endpoint control_from{packet.source, 50021}, control_to{packet.destination, 21};
+  const Handle flows = open_handle();
+  const Entry control = describe(protocol::kTcp, control_from, control_to);
+  if (flows == nullptr || control == nullptr) return system_failure("open conntrack");
+  ::nfct_setobjopt(control.get(), NFCT_SOPT_SETUP_REPLY);
+  ::nfct_set_attr_u32(control.get(), ATTR_TIMEOUT, 300);
+  ::nfct_set_attr_u32(control.get(), ATTR_STATUS, IPS_SEEN_REPLY | IPS_ASSURED);
+  ::nfct_set_attr_u8(control.get(), ATTR_TCP_STATE, TCP_CONNTRACK_ESTABLISHED);
+  ::nfct_set_attr(control.get(), ATTR_HELPER_NAME, "ftp");
+  if (::nfct_query(flows.get(), NFCT_Q_CREATE, control.get()) != 0 && errno != EEXIST) {
+    return system_failure("make a flow with the FTP helper");
+  }
+
+  const Handle handle(::nfct_open(EXPECT, 0));
+  const std::unique_ptr<nf_expect, DestroyExpectation> expectation(::nfexp_new());
+  const Entry master = describe(protocol::kTcp, control_from, control_to);
+  const Entry expected =
+      describe(packet.protocol, {packet.source, packet.source_port}, {packet.destination, packet.destination_port});
+  Endpoint every_bit{packet.source, 0xFFFF};
+  every_bit.address.low = packet.family() == Family::kIpv4 ? 0xFFFFFFFF : ~uint64_t{0};
+  if (packet.family() == Family::kIpv6) every_bit.address.high = ~uint64_t{0};
+  const Entry mask = describe(packet.protocol, every_bit, every_bit);
+  if (handle == nullptr || expectation == nullptr || !master || !expected || !mask) {
+    return system_failure("open conntrack");
+  }
+  ::nfexp_set_attr(expectation.get(), ATTR_EXP_MASTER, master.get());
+  ::nfexp_set_attr(expectation.get(), ATTR_EXP_EXPECTED, expected.get());
+  ::nfexp_set_attr(expectation.get(), ATTR_EXP_MASK, mask.get());
+  ::nfexp_set_attr_u32(expectation.get(), ATTR_EXP_TIMEOUT, 300);
+  if (::nfexp_query(handle.get(), NFCT_Q_CREATE, expectation.get()) != 0) return system_failure("expect a packet");
+  return {};
 }
 
 Result<void> flush_flows() {

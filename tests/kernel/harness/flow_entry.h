@@ -26,6 +26,10 @@ Result<void> insert_flow(const FlowEntry& flow);
 /// is no such flow or it goes where it was sent.
 std::optional<Endpoint> nat_of_flow(const Packet& packet);
 
+/// Makes conntrack expect `packet`, as a helper for FTP would after a look into a control connection: when it comes, it
+/// is RELATED. TCP and UDP. Fails where the kernel has no FTP helper.
+Result<void> expect_packet(const Packet& packet);
+
 /// Forgets every flow.
 Result<void> flush_flows();
 

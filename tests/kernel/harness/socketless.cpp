@@ -83,8 +83,9 @@ std::optional<uint32_t> id_of(const nlmsghdr* message) {
 
 Result<SocketlessSender> SocketlessSender::start(const Testbed& bed, Wire& outside) {
   const Inside inside(bed.host);
-  constexpr std::array<std::pair<const char*, const char*>, 4> kSettings = {
+  constexpr std::array<std::pair<const char*, const char*>, 5> kSettings = {
       {{"net.ipv4.icmp_ratelimit", "0"},
+       {"net.ipv4.icmp_ratemask", "0"},
        {"net.ipv6.icmp.ratelimit", "0"},
        {"net.ipv6.conf.all.forwarding", "1"},
        {"net.ipv4.conf.all.accept_local", "1"}}};  // for the answer to ourselves, by lo

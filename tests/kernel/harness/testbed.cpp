@@ -76,6 +76,7 @@ Result<Testbed> Testbed::build(const std::vector<Guest>& guest_list) {
                          {"net.ipv4.conf.default.rp_filter", "0"},
                          {"net.ipv4.conf.default.accept_redirects", "0"},
                          {"net.ipv4.conf.all.send_redirects", "0"},
+                         {"net.ipv4.conf.default.send_redirects", "0"},
                          {"net.ipv4.ip_forward", "1"}});
   if (!done) return tl::unexpected(done.error());
 
