@@ -10,8 +10,8 @@
 
 #include "cli/exit_status.h"
 #include "cli/screen.h"
-#include "net/ids.h"
 #include "net/result.h"
+#include "policy/environment.h"
 
 /// What a subcommand is. One table of these (commands.cpp) drives parsing, dispatch, help and completion, so they
 /// cannot disagree. A new command is one file with a `Command` constant and one line in that table.
@@ -69,7 +69,7 @@ class Arguments {
 /// The options before the command.
 struct GlobalOptions {
   std::optional<std::string> policy;
-  std::map<std::string, Uid, std::less<>> user_map;
+  policy::UserMap user_map;
   std::chrono::seconds wait{5};
   bool json = false;
   ColourChoice colour = ColourChoice::kAuto;

@@ -5,7 +5,7 @@
 namespace tails::cli {
 
 std::span<const Command> commands() {
-  static const std::array table{kCompletion};
+  static const std::array table{kApply, kLockdown, kReset, kStatus, kShow, kExplain, kCheck, kCompletion};
   return table;
 }
 

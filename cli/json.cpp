@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "cli/decision.h"
 #include "cli/packet_words.h"
 #include "ruleset/text_writer.h"
 
@@ -80,6 +81,20 @@ Json of(const ruleset::RuleSet& rules, const ruleset::Step& step) {
 
 Json of(Tristate value) { return value == Tristate::kUnknown ? Json(nullptr) : Json(value == Tristate::kYes); }
 
+Json of(const RuleCount& count) {
+  return Json{{"family", number(count.family)}, {"table", to_string(count.table)}, {"rules", count.rules}};
+}
+
+std::string_view text(StatusReport::State state) {
+  switch (state) {
+    case StatusReport::State::kInForce: return "in-force";
+    case StatusReport::State::kDrift: return "drift";
+    case StatusReport::State::kLockedDown: return "locked-down";
+    case StatusReport::State::kOpen: return "open";
+  }
+  return "";
+}
+
 std::string_view text(iptc::Outcome::Kind kind) {
   using Kind = iptc::Outcome::Kind;
   switch (kind) {
@@ -137,12 +152,53 @@ std::string evaluation(const ruleset::Evaluation& evaluation, const Packet& pack
       {"redirected_to", evaluation.redirected_to ? Json(endpoint_text(*evaluation.redirected_to)) : Json(nullptr)},
       {"logged", of(evaluation.logged)},
       {"rule", or_null(ruleset::write_rule(evaluation.decided_by))},
-      {"origin", origin_of(rules, evaluation.decided_by.origin())},
-      {"entry", entry_of(rules, evaluation.decided_by.origin())},
+      {"origin", origin_of(rules, deciding_origin(evaluation))},
+      {"entry", entry_of(rules, deciding_origin(evaluation))},
       {"depends_on", evaluation.depends_on ? Json(ruleset::write_rule(*evaluation.depends_on)) : Json(nullptr)},
       {"packet", of(packet)},
       {"steps", std::move(steps)},
   });
+}
+
+std::string checked(const std::vector<CheckedPolicy>& policies) {
+  Json list = Json::array();
+  bool holds = true;
+  for (const CheckedPolicy& policy : policies) {
+    Json tables = Json::array();
+    for (const ruleset::Table& table : policy.rules.tables)
+      tables.push_back(of({table.family, table.name, table.rule_count()}));
+    holds = holds && policy.error.empty();
+    list.push_back({{"file", policy.file},
+                    {"policy", or_null(policy.name)},
+                    {"holds", policy.error.empty()},
+                    {"tables", std::move(tables)},
+                    {"error", or_null(policy.error)}});
+  }
+  return document(Json{{"holds", holds}, {"properties", Json::array()}, {"policies", std::move(list)}});
+}
+
+std::string status(const StatusReport& report) {
+  Json tables = Json::array();
+  for (const StatusReport::Table& table : report.tables) {
+    tables.push_back(
+        {{"family", number(table.family)}, {"table", to_string(table.table)}, {"as_wanted", table.as_wanted}});
+  }
+  Json entries = Json::array();
+  for (const StatusReport::Entry& entry : report.entries) {
+    entries.push_back({{"entry", or_null(entry.origin.entry)},
+                       {"origin", to_string(entry.origin)},
+                       {"verdict", entry.verdict},
+                       {"packets", entry.counters.packets},
+                       {"bytes", entry.counters.bytes}});
+  }
+  Json others = Json::array();
+  for (const RuleCount& count : report.other_tables) others.push_back(of(count));
+  return document(Json{{"in_force", report.state == StatusReport::State::kInForce},
+                       {"state", text(report.state)},
+                       {"policy", report.policy},
+                       {"tables", std::move(tables)},
+                       {"entries", std::move(entries)},
+                       {"other_tables", std::move(others)}});
 }
 
 std::string rule_set(const ruleset::RuleSet& rules) {

@@ -2,7 +2,9 @@
 
 #include <chrono>
 #include <string>
+#include <vector>
 
+#include "cli/status_report.h"
 #include "iptc/transaction.h"
 #include "net/packet.h"
 #include "net/result.h"
@@ -22,6 +24,20 @@ std::string refused(const Error& error, std::chrono::duration<double, std::milli
 
 /// `explain`.
 std::string evaluation(const ruleset::Evaluation& evaluation, const Packet& packet, const ruleset::RuleSet& rules);
+
+/// One policy that was checked.
+struct CheckedPolicy {
+  std::string file;
+  std::string name;   ///< Empty where it was rejected.
+  std::string error;  ///< Empty where it holds.
+  ruleset::RuleSet rules;
+};
+
+/// `check`.
+std::string checked(const std::vector<CheckedPolicy>& policies);
+
+/// `status`.
+std::string status(const StatusReport& report);
 
 /// `show`: every rule as iptables-save text, with its counters and origin.
 std::string rule_set(const ruleset::RuleSet& rules);

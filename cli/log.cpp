@@ -97,6 +97,11 @@ void warning(std::string_view text) {
   logger().warn("tails-iptc: {} {}", setting.screen.paint(Ink::kWarning, "warning:"), text);
 }
 
+void remark(std::string_view text, bool is_warning) {
+  if (setting.verbosity < 0) return;
+  logger().log(is_warning ? spdlog::level::warn : spdlog::level::info, "{}", text);
+}
+
 void error(const Error& error) {
   const bool is_laid_out = error.message.find('\n') != std::string::npos;
   std::string text = is_laid_out ? error.message

@@ -18,6 +18,8 @@ void debug(std::string_view text);
 /// Worth knowing, nothing is wrong: "tails-iptc: notice: …".
 void notice(std::string_view text);
 void warning(std::string_view text);
+/// A remark about a place of a file, laid out already: stands as it is.
+void remark(std::string_view text, bool is_warning);
 /// "tails-iptc: fact" and the remedy below it, indented. Diagnostics of a file stand as they are.
 void error(const Error& error);
 

@@ -1,7 +1,6 @@
 #include "cli/parse.h"
 
 #include <array>
-#include <charconv>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -10,6 +9,7 @@
 #include <CLI/Formatter.hpp>
 
 #include "net/nearest.h"
+#include "policy/read.h"
 
 namespace tails::cli {
 namespace {
@@ -241,31 +241,11 @@ class Parser {
         global.wait = std::chrono::seconds(**seconds);
       }
       if (option.name == "--user-map") {
-        if (auto read = read_user_map(app_.get_option("--user-map")->results(), global); !read) return read;
-      }
-    }
-    return {};
-  }
-
-  /// "amnesia=1000,clearnet=1001", as often as it is given.
-  static Result<void> read_user_map(const std::vector<std::string>& lists, GlobalOptions& global) {
-    for (const std::string& list : lists) {
-      for (const std::string_view pair : split(list, ',')) {
-        const size_t equals = pair.find('=');
-        const std::string_view name = pair.substr(0, equals);
-        const std::string_view text = equals == std::string_view::npos ? "" : pair.substr(equals + 1);
-        uint32_t uid = 0;
-        const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), uid);
-        if (name.empty() || text.empty() || problem != std::errc{} || end != text.data() + text.size() ||
-            uid == kInvalidId) {
-          return misused(fmt::format("--user-map cannot read \"{}\"", pair),
-                         "Write NAME=UID with a UID from 0 to 4294967294, several with commas: "
-                         "--user-map amnesia=1000,clearnet=1001.");
-        }
-        const auto [pinned, is_new] = global.user_map.try_emplace(std::string(name), Uid{uid});
-        if (!is_new && pinned->second != Uid{uid}) {
-          return misused(fmt::format("--user-map pins \"{}\" to {} and to {}", name, pinned->second.value, uid));
-        }
+        // Several lists are one.
+        Result<policy::UserMap> map =
+            policy::parse_user_map(fmt::format("{}", fmt::join(app_.get_option("--user-map")->results(), ",")));
+        if (!map) return tl::unexpected(map.error());
+        global.user_map = std::move(*map);
       }
     }
     return {};

@@ -18,13 +18,13 @@ std::string ports_in_words(const PortRange& ports) {
   return fmt::format("{}-{}", ports.first, ports.last);
 }
 
-std::string address_in_words(const AddressTest& test) {
+std::string address_in_words(std::string_view direction, const AddressTest& test) {
   const std::optional<unsigned> length = prefix_length(test.mask);
   const std::string words = !length ? fmt::format("{}/{}", to_string(test.address), to_string(test.mask))
                             : *length == address_bits(test.address.family)
                                 ? to_string(test.address)
                                 : fmt::format("{}/{}", to_string(test.address), *length);
-  return inverted_if(test.inverted, words);
+  return inverted_if(test.inverted, fmt::format("{} {}", direction, words));
 }
 
 std::string interface_in_words(std::string_view direction, const InterfaceTest& test) {
@@ -165,7 +165,45 @@ class MatchWords {
   const UserNames& user_names_;
 };
 
+class TargetWords {
+ public:
+  std::string operator()(const Accept&) const { return "ACCEPT"; }
+  std::string operator()(const Drop&) const { return "DROP"; }
+  std::string operator()(const Return&) const { return "RETURN"; }
+  std::string operator()(const Continue&) const { return "count"; }
+  std::string operator()(const Jump& target) const { return (target.is_goto ? "goto " : "to ") + target.chain; }
+  std::string operator()(const Reject&) const { return "REJECT"; }
+  std::string operator()(const Log&) const { return "LOG"; }
+  std::string operator()(const Nflog& target) const { return fmt::format("NFLOG {}", target.group); }
+  std::string operator()(const Redirect& target) const {
+    return target.ports ? "REDIRECT to port " + ports_in_words(*target.ports) : "REDIRECT";
+  }
+  std::string operator()(const Masquerade&) const { return "MASQUERADE"; }
+  std::string operator()(const Dnat& target) const {
+    std::string words = "DNAT to";
+    if (target.first) words += " " + to_string(*target.first);
+    if (target.first && target.last != target.first) words += "-" + to_string(*target.last);
+    if (target.ports) words += " port " + ports_in_words(*target.ports);
+    return words;
+  }
+  std::string operator()(const SetMark& target) const {
+    return fmt::format("MARK {:#x}/{:#x}", target.value, target.mask);
+  }
+  std::string operator()(const SetConnmark& target) const {
+    switch (target.mode) {
+      case SetConnmark::Mode::kSet: return fmt::format("CONNMARK {:#x}/{:#x}", target.value, target.ctmask);
+      case SetConnmark::Mode::kSave: return "CONNMARK save";
+      case SetConnmark::Mode::kRestore: return "CONNMARK restore";
+    }
+    return "CONNMARK";
+  }
+  std::string operator()(const SetDscp& target) const { return fmt::format("DSCP {}", target.dscp); }
+  std::string operator()(const OpaqueTarget& target) const { return fmt::format("{} (unknown)", target.name); }
+};
+
 }  // namespace
+
+std::string target_in_words(const Target& target) { return std::visit(TargetWords(), target); }
 
 std::string tests_in_words(const Rule& rule, const UserNames& user_names) {
   std::vector<std::string> parts;
@@ -173,8 +211,8 @@ std::string tests_in_words(const Rule& rule, const UserNames& user_names) {
   if (!header.in.is_any()) parts.push_back(interface_in_words("in", header.in));
   if (!header.out.is_any()) parts.push_back(interface_in_words("out", header.out));
   if (header.protocol != 0) parts.push_back(inverted_if(header.protocol_inverted, protocol_in_words(header.protocol)));
-  if (!header.source.is_any()) parts.push_back("from " + address_in_words(header.source));
-  if (!header.destination.is_any()) parts.push_back("to " + address_in_words(header.destination));
+  if (!header.source.is_any()) parts.push_back(address_in_words("from", header.source));
+  if (!header.destination.is_any()) parts.push_back(address_in_words("to", header.destination));
   if (header.fragment != HeaderTest::Fragment::kAny) {
     parts.emplace_back(header.fragment == HeaderTest::Fragment::kLater ? "later fragment" : "no later fragment");
   }

@@ -36,10 +36,8 @@ bool wants_colour(int fd) {
 
 Screen Screen::on(int fd, ColourChoice choice) {
   const bool colour = choice == ColourChoice::kAlways || (choice == ColourChoice::kAuto && wants_colour(fd));
-  constexpr unsigned kWidest = 100;
   winsize size{};
-  if (ioctl(fd, TIOCGWINSZ, &size) != 0) return {colour, 0};
-  return {colour, size.ws_col == 0 ? kWidest : std::min<unsigned>(size.ws_col, kWidest)};
+  return {colour, ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0U};
 }
 
 std::string Screen::paint(Ink ink, std::string_view text) const {
@@ -51,6 +49,8 @@ std::string Screen::paint(Ink ink, std::string_view text) const {
 }
 
 std::string Screen::wrap(std::string_view text, unsigned indent) const {
+  constexpr unsigned kWidest = 100;
+  const unsigned limit = std::min(width_, kWidest);
   const std::string margin(indent, ' ');
   std::string wrapped;
   while (true) {
@@ -63,7 +63,7 @@ std::string Screen::wrap(std::string_view text, unsigned indent) const {
       const size_t word_end = std::min(line.find(' '), line.size());
       const std::string_view word = line.substr(0, word_end);
       const unsigned width = columns(word);
-      if (!is_first && width_ != 0 && used + 1 + width > width_) {
+      if (!is_first && limit != 0 && used + 1 + width > limit) {
         wrapped += '\n' + margin;
         used = indent;
       } else if (!is_first) {

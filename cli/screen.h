@@ -18,7 +18,7 @@ class Screen {
   Screen() = default;
   Screen(bool has_colour, unsigned width) : has_colour_(has_colour), width_(width) {}
   /// kAuto means colour where `fd` is a terminal, NO_COLOR is unset or empty (no-color.org) and TERM is not "dumb".
-  /// The width is the terminal's, at most 100 columns, because longer lines read badly.
+  /// The width is the terminal's.
   static Screen on(int fd, ColourChoice choice);
 
   [[nodiscard]] bool has_colour() const { return has_colour_; }
@@ -26,7 +26,8 @@ class Screen {
   [[nodiscard]] unsigned width() const { return width_; }
   /// `text` in its colour, or as it is.
   [[nodiscard]] std::string paint(Ink ink, std::string_view text) const;
-  /// `text` broken at spaces to the width, each line after `indent` spaces; its own line breaks stay.
+  /// `text` broken at spaces to the width, at most 100 columns because longer lines read badly; each line after
+  /// `indent` spaces; its own line breaks stay.
   [[nodiscard]] std::string wrap(std::string_view text, unsigned indent = 0) const;
 
  private:

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cli/screen.h"
@@ -16,21 +17,24 @@ class TextTable {
     std::string text;
     Ink ink = Ink::kPlain;
   };
-
-  /// One heading per column; all empty: no heading line.
   struct Column {
-    std::string heading;
+    std::string heading{};  ///< All of them empty: no heading line.
     Align align = Align::kLeft;
+    bool wraps = false;  ///< Gives way, over several lines, where the screen is too narrow. At most one column.
   };
 
   explicit TextTable(std::vector<Column> columns) : columns_(std::move(columns)) {}
   /// Exactly one cell per column.
   void add(std::vector<Cell> row) { rows_.push_back(std::move(row)); }
   [[nodiscard]] bool empty() const { return rows_.empty(); }
-  /// Lines, each after `indent` spaces; without spaces at their ends. The last column is wrapped to the screen.
+  /// Lines, each after `indent` spaces; without spaces at their ends.
   [[nodiscard]] std::string render(const Screen& screen, unsigned indent = 0) const;
 
  private:
+  [[nodiscard]] std::vector<unsigned> widths(const Screen& screen, unsigned indent) const;
+  [[nodiscard]] std::string line(const std::vector<Cell>& row, const std::vector<unsigned>& widths,
+                                 const Screen& screen, unsigned indent) const;
+
   std::vector<Column> columns_;
   std::vector<std::vector<Cell>> rows_;
 };

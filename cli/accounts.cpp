@@ -1,0 +1,69 @@
+#include "cli/accounts.h"
+
+#include <charconv>
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "net/nearest.h"
+
+namespace tails::cli {
+
+std::vector<policy::User> accounts_of(const policy::Policy& policy) {
+  std::map<std::string, Uid> found;
+  const auto add = [&](const policy::User& user) { found.emplace(user.name, user.uid); };
+  if (policy.tor) add(policy.tor->user);
+  if (policy.live) add(*policy.live);
+  for (const policy::Direct& direct : policy.direct) add(direct.user);
+  for (const policy::Service& service : policy.services) {
+    for (const policy::User& user : service.allow) add(user);
+    for (const policy::User& user : service.deny) add(user);
+  }
+  std::vector<policy::User> users;
+  for (const auto& [name, uid] : found) users.push_back({name, uid});
+  return users;
+}
+
+Result<Uid> find_account(std::string_view text, const GlobalOptions& global, const policy::Policy* policy,
+                         const policy::Environment& environment) {
+  uint32_t number = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (problem == std::errc{} && end == text.data() + text.size() && number != kInvalidId) return Uid{number};
+
+  if (const auto pinned = global.user_map.find(text); pinned != global.user_map.end()) return pinned->second;
+  std::vector<std::string> known = environment.user_names();
+  for (const auto& [name, uid] : global.user_map) known.push_back(name);
+  if (policy != nullptr) {
+    for (const policy::User& user : accounts_of(*policy)) {
+      if (user.name == text) return user.uid;
+      known.push_back(user.name);
+    }
+  }
+  const Result<std::optional<Uid>> found = environment.user(text);
+  if (!found) return tl::unexpected(found.error());
+  if (*found) return **found;
+  const std::vector<std::string_view> views(known.begin(), known.end());
+  const std::optional<std::string_view> meant = nearest(text, views);
+  return fail(ErrorKind::kUsage, fmt::format("user \"{}\" is not known on this system", text),
+              fmt::format("{}A number will do, or --user-map {}=UID.",
+                          meant ? fmt::format("Did you mean \"{}\"? ", *meant) : "", text));
+}
+
+UserNames user_names(const GlobalOptions& global, const policy::Policy* policy,
+                     const policy::Environment& environment) {
+  auto names = std::make_shared<std::map<Uid, std::string>>();
+  for (const auto& [name, uid] : global.user_map) names->emplace(uid, name);
+  if (policy != nullptr) {
+    for (const policy::User& user : accounts_of(*policy)) names->emplace(user.uid, user.name);
+  }
+  for (const std::string& name : environment.user_names()) {
+    const Result<std::optional<Uid>> uid = environment.user(name);
+    if (uid && *uid) names->emplace(**uid, name);
+  }
+  return [names](Uid uid) -> std::optional<std::string> {
+    const auto found = names->find(uid);
+    return found == names->end() ? std::nullopt : std::optional(found->second);
+  };
+}
+
+}  // namespace tails::cli

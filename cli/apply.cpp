@@ -1,0 +1,117 @@
+#include <array>
+
+#include <fmt/format.h>
+
+#include "cli/commands.h"
+#include "cli/log.h"
+#include "cli/operand.h"
+#include "cli/rule_counts.h"
+#include "cli/text_diff.h"
+#include "cli/transaction_report.h"
+#include "policy/system_environment.h"
+#include "ruleset/text_writer.h"
+
+namespace tails::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::array kOptions{
+    OptionSpec{.name = "--dry-run", .help = "Say what would change, rule by rule, and change nothing"},
+    OptionSpec{.name = "--or-lockdown",
+               .help =
+                   "Where the policy cannot be put in place, block all traffic instead of leaving the machine as it "
+                   "was (exit status 4); for boot"},
+};
+
+/// The live tables that differ from the wanted ones, line by line.
+std::string changes(const iptc::System& system, const ruleset::RuleSet& wanted, const iptc::Outcome& outcome,
+                    const Screen& screen) {
+  const Result<iptc::Live> live = iptc::read_live(system);
+  if (!live) return {};
+  std::string text;
+  for (const iptc::Outcome::TableResult& result : outcome.tables) {
+    if (!result.differed) continue;
+    const ruleset::Table open = ruleset::Table::open(result.family, result.table);
+    const ruleset::Table* old_table = live->rules.find(result.family, result.table);
+    const ruleset::Table* new_table = wanted.find(result.family, result.table);
+    const std::string before = ruleset::write_save(old_table == nullptr ? open : *old_table);
+    const std::string after = ruleset::write_save(new_table == nullptr ? open : *new_table);
+    text += fmt::format("{} {}\n{}", family_text(result.family), to_string(result.table),
+                        changes_text(line_changes(before, after), screen, 2));
+  }
+  return text;
+}
+
+std::string success(const iptc::Outcome& outcome, const std::string& policy, const Screen& screen) {
+  using Kind = iptc::Outcome::Kind;
+  const std::string counts = counts_in_words(rule_counts(outcome));
+  switch (outcome.kind) {
+    case Kind::kUnchanged: return fmt::format("\"{}\" is in force already: {}; nothing was changed.", policy, counts);
+    case Kind::kDryRun: return fmt::format("Would apply \"{}\": {}; nothing was changed.", policy, counts);
+    case Kind::kApplied:
+    case Kind::kRolledBack:
+    case Kind::kLockedDown: break;
+  }
+  return fmt::format("{} \"{}\": {}; nothing else gets out.", screen.paint(Ink::kGood, "Applied"), policy, counts);
+}
+
+/// The policy itself is wrong, and --or-lockdown: a machine that boots must not stand open for that.
+ExitStatus lock_down(const Invocation& invocation, Error error, Clock::time_point start) {
+  const LiveSystem system;
+  Result<iptc::Outcome> outcome = iptc::lockdown(system.get(), transaction_options(invocation.global, "lockdown"));
+  if (!outcome) {
+    log::error(error);
+    return report_refusal(invocation, outcome.error(), Clock::now() - start);
+  }
+  error.kind = ErrorKind::kLockedDown;
+  outcome->kind = iptc::Outcome::Kind::kLockedDown;
+  outcome->failure = std::move(error);
+  return report(invocation, *outcome, "", Clock::now() - start);
+}
+
+Result<ExitStatus> run(const Invocation& invocation) {
+  const Clock::time_point start = Clock::now();
+  const policy::SystemEnvironment environment;
+  const bool or_lockdown = invocation.arguments.has("--or-lockdown");
+  Result<Operand> wanted = load_policy_in_charge(invocation.global, environment);
+  if (!wanted) {
+    if (or_lockdown) return lock_down(invocation, wanted.error(), start);
+    return report_refusal(invocation, wanted.error(), Clock::now() - start);
+  }
+  const std::string& name = wanted->policy->name;
+  log::debug(fmt::format("lowered to {}", counts_in_words(rule_counts(wanted->rules))));
+
+  iptc::Options options = transaction_options(invocation.global, fmt::format("{} ({})", name, wanted->policy->source));
+  options.dry_run = invocation.arguments.has("--dry-run");
+  options.or_lockdown = or_lockdown;
+  const LiveSystem system;
+  const Result<iptc::Outcome> outcome = iptc::commit(system.get(), wanted->rules, options);
+  if (!outcome) return report_refusal(invocation, outcome.error(), Clock::now() - start);
+  const Milliseconds time = Clock::now() - start;
+  if (outcome->kind == iptc::Outcome::Kind::kDryRun && !invocation.global.json) {
+    print(changes(system.get(), wanted->rules, *outcome, invocation.out));
+  }
+  return report(invocation, *outcome, success(*outcome, name, invocation.out), time);
+}
+
+}  // namespace
+
+constinit const Command kApply{
+    .name = "apply",
+    .group = Group::kRules,
+    .summary = "Put the policy in place, as one transaction",
+    .description =
+        "Puts the policy's rules into filter and nat of IPv4 and filter of IPv6. At no instant is anything let "
+        "through that neither the old nor the new rules allow. The three tables are the policy's whole: foreign "
+        "rules in them are named and removed. Does nothing where the live rules already are the policy's. "
+        "Where the system refuses, the rules stay, or come back, as they were.",
+    .options = kOptions,
+    .example =
+        "sudo tails-iptc apply\n"
+        "sudo tails-iptc --policy policy.toml apply --dry-run\n"
+        "sudo tails-iptc --user-map debian-tor=107,clearnet=1001 apply --or-lockdown",
+    .run = run,
+};
+
+}  // namespace tails::cli

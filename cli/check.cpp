@@ -1,0 +1,62 @@
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "cli/commands.h"
+#include "cli/json.h"
+#include "cli/log.h"
+#include "cli/operand.h"
+#include "cli/rule_counts.h"
+#include "policy/lower.h"
+#include "policy/system_environment.h"
+
+namespace tails::cli {
+namespace {
+
+Result<ExitStatus> run(const Invocation& invocation) {
+  const policy::SystemEnvironment environment;
+  std::vector<std::string> files = invocation.arguments.operands();
+  if (files.empty()) files.push_back(policy_in_charge(invocation.global));
+
+  ExitStatus status = ExitStatus::kDone;
+  std::vector<json::CheckedPolicy> checked;
+  for (const std::string& file : files) {
+    const Result<policy::Policy> policy = load_policy(file, invocation.global, environment);
+    if (!policy) {
+      log::error(policy.error());
+      status = std::max(status, exit_status(policy.error().kind));
+      checked.push_back({file, "", policy.error().message, {}});
+      continue;
+    }
+    const ruleset::RuleSet rules = policy::lower(*policy);
+    const std::vector<RuleCount> counts = rule_counts(rules);
+    checked.push_back({file, policy->name, "", rules});
+    if (invocation.global.json || invocation.global.verbosity < 0) continue;
+    print(fmt::format("{} {}: policy \"{}\", {}\n", invocation.out.paint(Ink::kGood, "ok"), file, policy->name,
+                      counts_in_words(counts)));
+  }
+  if (invocation.global.json) print(json::checked(checked));
+  return status;
+}
+
+}  // namespace
+
+constinit const Command kCheck{
+    .name = "check",
+    .group = Group::kInspect,
+    .summary = "Read policies and say what is wrong with them",
+    .description =
+        "Reads policy files (or built-in profiles), looks up every account and says all that is wrong at once, "
+        "each with its line. Needs no root and touches no kernel. Without FILE the policy in charge is checked.",
+    .options = {},
+    .operands = {.name = "FILE",
+                 .help = "A policy file or a built-in profile",
+                 .most = 1000,
+                 .completion = Completion::kProfile},
+    .example =
+        "tails-iptc check policy.toml\n"
+        "tails-iptc --user-map debian-tor=107,clearnet=1001 check tails tails-i2p",
+    .run = run,
+};
+
+}  // namespace tails::cli

@@ -1,0 +1,158 @@
+#include "cli/operand.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "cli/live.h"
+#include "cli/log.h"
+#include "policy/lower.h"
+#include "policy/profiles.h"
+#include "policy/read.h"
+#include "ruleset/text_reader.h"
+
+namespace tails::cli {
+namespace {
+
+constexpr const char* kSystemPolicy = "/etc/tails-iptc/policy.toml";
+/// A rule takes about 100 bytes: this is over a million of them.
+constexpr size_t kMaxRulesBytes = size_t{256} << 20;
+
+Result<std::string> read_file(const std::string& path) {
+  const auto failed = [&](int error) {
+    return fail(ErrorKind::kRefused,
+                fmt::format("cannot read {}: {} ({})", path, strerror(error), strerrorname_np(error)), {}, error);
+  };
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return failed(errno);
+  std::string text;
+  std::array<char, 65536> buffer{};
+  ssize_t got = 0;
+  while ((got = read(file, buffer.data(), buffer.size())) != 0) {
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) {
+      const int error = errno;
+      close(file);
+      return failed(error);
+    }
+    text.append(buffer.data(), static_cast<size_t>(got));
+    if (text.size() > kMaxRulesBytes) {
+      close(file);
+      return fail(ErrorKind::kRejected, fmt::format("{} is larger than 256 MiB", path));
+    }
+  }
+  close(file);
+  return text;
+}
+
+/// iptables-save text starts with a table once blank lines and comments are past; TOML cannot start with '*'.
+bool is_save_text(std::string_view text) {
+  while (!text.empty()) {
+    const size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view line = text.substr(0, end);
+    const size_t start = line.find_first_not_of(" \t\r");
+    if (start != std::string_view::npos && line[start] != '#') return line[start] == '*';
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return false;
+}
+
+/// Adds the tables of a file to `rules`; the origins keep their file and line.
+Result<void> add_tables(ruleset::RuleSet& rules, std::string_view text, Family family, std::string_view file) {
+  Result<ruleset::RuleSet> read = ruleset::read_save(text, family, file);
+  if (!read) return tl::unexpected(read.error());
+  const auto shift = static_cast<ruleset::OriginIndex>(rules.origins.size());
+  for (ruleset::Table& table : read->tables) {
+    for (ruleset::Chain& chain : table.chains) {
+      if (chain.origin != ruleset::kNoOrigin) chain.origin += shift;
+      for (ruleset::Rule& rule : chain.rules) {
+        if (rule.origin != ruleset::kNoOrigin) rule.origin += shift;
+      }
+    }
+    rules.tables.push_back(std::move(table));
+  }
+  rules.origins.insert(rules.origins.end(), read->origins.begin(), read->origins.end());
+  return {};
+}
+
+Result<Operand> load_save_files(std::string_view text) {
+  Operand operand{std::string(text), {}, std::nullopt};
+  const size_t comma = text.find(',');
+  const std::array paths{text.substr(0, comma), comma == std::string_view::npos ? "" : text.substr(comma + 1)};
+  for (size_t i = 0; i < paths.size(); ++i) {
+    if (paths[i].empty()) continue;
+    const Result<std::string> contents = read_file(std::string(paths[i]));
+    if (!contents) return tl::unexpected(contents.error());
+    const Family family = i == 0 ? Family::kIpv4 : Family::kIpv6;
+    if (auto added = add_tables(operand.rules, *contents, family, paths[i]); !added) {
+      return tl::unexpected(added.error());
+    }
+  }
+  return operand;
+}
+
+Operand operand_of(policy::Policy policy) {
+  Operand operand{fmt::format("policy \"{}\" ({})", policy.name, policy.source), policy::lower(policy), std::nullopt};
+  operand.policy = std::move(policy);
+  return operand;
+}
+
+}  // namespace
+
+std::string policy_in_charge(const GlobalOptions& global) {
+  if (global.policy) return *global.policy;
+  // Only a file that is certainly absent is passed over. One that cannot be looked at must not silently become "tails".
+  struct stat status {};
+  const bool is_absent = lstat(kSystemPolicy, &status) != 0 && (errno == ENOENT || errno == ENOTDIR);
+  return is_absent ? "tails" : kSystemPolicy;
+}
+
+Result<policy::Policy> load_policy(std::string_view file_or_profile, const GlobalOptions& global,
+                                   const policy::Environment& environment) {
+  Result<policy::Loaded> loaded = policy::load(file_or_profile, environment, global.user_map);
+  if (!loaded) {
+    Error error = loaded.error();
+    if (policy::find_profile(file_or_profile) != nullptr && error.kind == ErrorKind::kRejected) {
+      // A built-in profile has no fault of its own: what it lacks is this machine's.
+      error.remedy = "Create the accounts that this machine lacks, or pin them for this run: --user-map NAME=UID,...";
+    }
+    return tl::unexpected(std::move(error));
+  }
+  for (const policy::Diagnostic& remark : loaded->remarks) {
+    log::remark(render(remark), remark.severity == policy::Severity::kWarning);
+  }
+  log::debug(fmt::format("read policy \"{}\"", loaded->policy.name));
+  return std::move(loaded->policy);
+}
+
+Result<Operand> load_policy_in_charge(const GlobalOptions& global, const policy::Environment& environment) {
+  Result<policy::Policy> policy = load_policy(policy_in_charge(global), global, environment);
+  if (!policy) return tl::unexpected(policy.error());
+  return operand_of(std::move(*policy));
+}
+
+Result<Operand> load_operand(std::string_view text, const GlobalOptions& global,
+                             const policy::Environment& environment) {
+  if (text == "live") {
+    Result<iptc::Live> live = read_live_rules();
+    if (!live) return tl::unexpected(live.error());
+    return Operand{"the live rules", std::move(live->rules), std::nullopt};
+  }
+  if (policy::find_profile(text) == nullptr) {
+    const bool is_named_so = text.ends_with(".rules") || text.find(',') != std::string_view::npos;
+    if (is_named_so) return load_save_files(text);
+    const Result<std::string> contents = text.ends_with(".toml") ? "" : read_file(std::string(text));
+    if (contents && is_save_text(*contents)) return load_save_files(text);
+  }
+  Result<policy::Policy> policy = load_policy(text, global, environment);
+  if (!policy) return tl::unexpected(policy.error());
+  return operand_of(std::move(*policy));
+}
+
+}  // namespace tails::cli

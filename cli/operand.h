@@ -1,0 +1,40 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "cli/command.h"
+#include "policy/environment.h"
+#include "policy/policy.h"
+#include "ruleset/rule_set.h"
+
+/// What the user means by "the policy", "live", a profile, a policy file or a file of iptables-save: always a rule set.
+namespace tails::cli {
+
+/// How help texts describe an operand.
+inline constexpr std::string_view kOperandHelp =
+    "live, a built-in profile, a policy file (.toml), or rules as iptables-save prints them: v4.rules[,v6.rules]";
+
+struct Operand {
+  std::string name;  ///< For messages: "the live rules", "policy \"tails\" (tails.toml)", "v4.rules".
+  ruleset::RuleSet rules;
+  std::optional<policy::Policy> policy;  ///< Where the rules come from a policy.
+};
+
+/// --policy, else /etc/tails-iptc/policy.toml where that exists (readable or not), else "tails".
+std::string policy_in_charge(const GlobalOptions& global);
+
+/// Loads a policy and says its warnings and notices.
+Result<policy::Policy> load_policy(std::string_view file_or_profile, const GlobalOptions& global,
+                                   const policy::Environment& environment);
+
+/// The policy in charge, as rules.
+Result<Operand> load_policy_in_charge(const GlobalOptions& global, const policy::Environment& environment);
+
+/// Whatever `text` names. A file counts as iptables-save text when its name ends in ".rules", when two are given with a
+/// comma, or when its first line that is neither blank nor a comment starts with '*'.
+Result<Operand> load_operand(std::string_view text, const GlobalOptions& global,
+                             const policy::Environment& environment);
+
+}  // namespace tails::cli

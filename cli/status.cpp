@@ -1,0 +1,133 @@
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "cli/commands.h"
+#include "cli/json.h"
+#include "cli/live.h"
+#include "cli/operand.h"
+#include "cli/status_report.h"
+#include "cli/text_diff.h"
+#include "cli/text_table.h"
+#include "policy/lower.h"
+#include "policy/system_environment.h"
+#include "ruleset/text_writer.h"
+
+namespace tails::cli {
+namespace {
+
+using State = StatusReport::State;
+
+std::string differing_tables(const StatusReport& report) {
+  std::vector<std::string> names;
+  for (const StatusReport::Table& table : report.tables) {
+    if (!table.as_wanted) names.push_back(fmt::format("{} {}", family_text(table.family), to_string(table.table)));
+  }
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
+std::string headline(const StatusReport& report, const Screen& screen) {
+  switch (report.state) {
+    case State::kInForce:
+      return fmt::format("{} policy \"{}\", IPv4 and IPv6.", screen.paint(Ink::kGood, "In force:"), report.policy);
+    case State::kOpen:
+      return fmt::format("{} this machine has no filter. `tails-iptc apply` puts policy \"{}\" in place.",
+                         screen.paint(Ink::kBad, "Open:"), report.policy);
+    case State::kLockedDown:
+      return fmt::format("{} everything is blocked. `tails-iptc apply` puts policy \"{}\" in place.",
+                         screen.paint(Ink::kWarning, "Locked down:"), report.policy);
+    case State::kDrift:
+      return fmt::format("{} the live rules are not those of policy \"{}\": {} differ{}. `tails-iptc apply` mends it.",
+                         screen.paint(Ink::kBad, "Drift:"), report.policy, differing_tables(report),
+                         std::ranges::count(report.tables, false, &StatusReport::Table::as_wanted) == 1 ? "s" : "");
+  }
+  return "";
+}
+
+/// The first lines that differ: enough to see who meddled, not a second `apply --dry-run`.
+std::string drift_text(const StatusReport& report, const ruleset::RuleSet& wanted, const ruleset::RuleSet& live,
+                       const Screen& screen) {
+  constexpr size_t kFew = 12;
+  std::string text;
+  for (const StatusReport::Table& table : report.tables) {
+    if (table.as_wanted) continue;
+    const ruleset::Table open = ruleset::Table::open(table.family, table.table);
+    const ruleset::Table* should = wanted.find(table.family, table.table);
+    const ruleset::Table* is = live.find(table.family, table.table);
+    const std::string before = ruleset::write_save(should == nullptr ? open : *should);
+    const std::string after = ruleset::write_save(is == nullptr ? open : *is);
+    std::vector<LineChange> changes = line_changes(before, after);
+    const size_t all = changes.size();
+    changes.resize(std::min(all, kFew));
+    text +=
+        fmt::format("\n{} {}\n{}", family_text(table.family), to_string(table.table), changes_text(changes, screen, 2));
+    if (all > kFew) text += fmt::format("  ... and {} more lines\n", all - kFew);
+  }
+  return text;
+}
+
+std::string entries_text(const StatusReport& report, const Screen& screen) {
+  using Align = TextTable::Align;
+  TextTable table(
+      {{"packets", Align::kRight}, {"bytes", Align::kRight}, {"verdict"}, {"policy entry", Align::kLeft, true}});
+  for (const StatusReport::Entry& entry : report.entries) {
+    const bool is_used = entry.counters.packets > 0;
+    table.add(
+        {{fmt::format("{}", entry.counters.packets), is_used ? Ink::kStrong : Ink::kFaint},
+         {fmt::format("{}", entry.counters.bytes), is_used ? Ink::kPlain : Ink::kFaint},
+         {entry.verdict, is_used ? Ink::kPlain : Ink::kFaint},
+         {fmt::format("{} ({})", entry.origin.entry.empty() ? "the rest" : entry.origin.entry, to_string(entry.origin)),
+          is_used ? Ink::kPlain : Ink::kFaint}});
+  }
+  return table.empty() ? "" : "\n" + table.render(screen, 2);
+}
+
+std::string others_text(const StatusReport& report) {
+  if (report.other_tables.empty()) return {};
+  std::string text = "\nOther tables with rules, which no policy governs:\n";
+  for (const RuleCount& table : report.other_tables) {
+    text += fmt::format("  {} {}: {} rule{}\n", family_text(table.family), to_string(table.table), table.rules,
+                        table.rules == 1 ? "" : "s");
+  }
+  return text;
+}
+
+Result<ExitStatus> run(const Invocation& invocation) {
+  const policy::SystemEnvironment environment;
+  const Result<Operand> wanted = load_policy_in_charge(invocation.global, environment);
+  if (!wanted) return tl::unexpected(wanted.error());
+  const Result<iptc::Live> live = read_live_rules();
+  if (!live) return tl::unexpected(live.error());
+
+  const StatusReport report = status_of(wanted->policy->name, wanted->rules, live->rules, policy::lockdown());
+  if (invocation.global.json) {
+    print(json::status(report));
+  } else if (invocation.global.verbosity >= 0) {
+    const Screen& screen = invocation.out;
+    std::string text = screen.wrap(headline(report, screen)) + "\n";
+    if (report.state == State::kDrift) text += drift_text(report, wanted->rules, live->rules, screen);
+    text += entries_text(report, screen) + others_text(report);
+    print(text);
+  }
+  return report.state == State::kInForce ? ExitStatus::kDone : ExitStatus::kNo;
+}
+
+}  // namespace
+
+constinit const Command kStatus{
+    .name = "status",
+    .group = Group::kInspect,
+    .summary = "Say whether the policy is in force, and what it let through and stopped",
+    .description =
+        "Compares the rules in the kernel with the policy's. Where they are the same, it adds up the counters "
+        "for each entry of the policy; where not, it names what differs. Also names other xtables tables that "
+        "have rules. Exit status 0 means in force, 1 drift or not in force.",
+    .options = {},
+    .example =
+        "sudo tails-iptc status\n"
+        "sudo tails-iptc -q status || sudo tails-iptc apply",
+    .run = run,
+};
+
+}  // namespace tails::cli

@@ -1,0 +1,109 @@
+#include "cli/status_report.h"
+
+#include <algorithm>
+#include <map>
+
+namespace tails::cli {
+namespace {
+
+using ruleset::RuleSet;
+using ruleset::Table;
+
+bool is_open(const Table& table) {
+  return std::ranges::all_of(table.chains, [](const ruleset::Chain& chain) {
+    return chain.rules.empty() && chain.policy != ruleset::ChainPolicy::kDrop;
+  });
+}
+
+/// A table that is absent is as an open one.
+bool same(const Table* a, const Table* b) {
+  if (a == nullptr) return b == nullptr || is_open(*b);
+  if (b == nullptr) return is_open(*a);
+  return a->says_the_same(*b);
+}
+
+/// The tables that are ours whole, and whatever else `wanted` has.
+std::vector<std::pair<Family, ruleset::TableName>> our_tables(const RuleSet& wanted) {
+  std::vector<std::pair<Family, ruleset::TableName>> ours{{Family::kIpv4, ruleset::TableName::kFilter},
+                                                          {Family::kIpv4, ruleset::TableName::kNat},
+                                                          {Family::kIpv6, ruleset::TableName::kFilter}};
+  for (const Table& table : wanted.tables) {
+    const std::pair key(table.family, table.name);
+    if (std::ranges::find(ours, key) == ours.end()) ours.push_back(key);
+  }
+  return ours;
+}
+
+bool is_same_everywhere(const RuleSet& wanted, const RuleSet& live) {
+  return std::ranges::all_of(our_tables(wanted), [&](const auto& key) {
+    return same(wanted.find(key.first, key.second), live.find(key.first, key.second));
+  });
+}
+
+bool ends_the_way(const ruleset::Target& target) {
+  return std::holds_alternative<ruleset::Accept>(target) || std::holds_alternative<ruleset::Drop>(target) ||
+         std::holds_alternative<ruleset::Reject>(target) || std::holds_alternative<ruleset::Redirect>(target) ||
+         std::holds_alternative<ruleset::Masquerade>(target) || std::holds_alternative<ruleset::Dnat>(target);
+}
+
+/// Sums per origin. Both rule sets have the same rules, so a rule's place tells whose counter it is.
+std::vector<StatusReport::Entry> entries_of(const RuleSet& wanted, const RuleSet& live) {
+  std::map<std::pair<ruleset::OriginIndex, std::string>, ruleset::Counters> sums;
+  const auto add = [&](ruleset::OriginIndex origin, std::string verdict, const ruleset::Counters& counters) {
+    ruleset::Counters& sum = sums[{origin, std::move(verdict)}];
+    sum.packets += counters.packets;
+    sum.bytes += counters.bytes;
+  };
+  for (const Table& table : wanted.tables) {
+    const Table* counted = live.find(table.family, table.name);
+    if (counted == nullptr) continue;
+    for (size_t i = 0; i < table.chains.size(); ++i) {
+      const ruleset::Chain& chain = table.chains[i];
+      for (size_t j = 0; j < chain.rules.size(); ++j) {
+        const ruleset::Rule& rule = chain.rules[j];
+        if (ends_the_way(rule.target)) {
+          add(rule.origin, std::string(target_name(rule.target)), counted->chains[i].rules[j].counters);
+        }
+      }
+      if (chain.policy == ruleset::ChainPolicy::kDrop) add(chain.origin, "DROP", counted->chains[i].counters);
+    }
+  }
+  std::vector<StatusReport::Entry> entries;
+  for (const auto& [key, counters] : sums) {
+    const ruleset::Origin* origin = wanted.origin(key.first);
+    entries.push_back({origin == nullptr ? ruleset::Origin{} : *origin, key.second, counters});
+  }
+  std::ranges::stable_sort(
+      entries, {}, [](const StatusReport::Entry& entry) { return std::pair(entry.origin.file, entry.origin.line); });
+  return entries;
+}
+
+}  // namespace
+
+StatusReport status_of(const std::string& policy, const RuleSet& wanted, const RuleSet& live, const RuleSet& lockdown) {
+  StatusReport report;
+  report.policy = policy;
+  const auto ours = our_tables(wanted);
+  bool is_all_open = true;
+  for (const auto& [family, name] : ours) {
+    const Table* table = live.find(family, name);
+    report.tables.push_back({family, name, same(wanted.find(family, name), table)});
+    is_all_open = is_all_open && (table == nullptr || is_open(*table));
+  }
+  for (const Table& table : live.tables) {
+    const bool is_ours = std::ranges::find(ours, std::pair(table.family, table.name)) != ours.end();
+    if (!is_ours && !is_open(table)) report.other_tables.push_back({table.family, table.name, table.rule_count()});
+  }
+  using State = StatusReport::State;
+  if (is_same_everywhere(wanted, live)) {
+    report.state = State::kInForce;
+    report.entries = entries_of(wanted, live);
+  } else if (is_same_everywhere(lockdown, live)) {
+    report.state = State::kLockedDown;
+  } else {
+    report.state = is_all_open ? State::kOpen : State::kDrift;
+  }
+  return report;
+}
+
+}  // namespace tails::cli

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "cli/rule_counts.h"
+#include "ruleset/rule_set.h"
+
+namespace tails::cli {
+
+/// Where the live rules stand against the policy.
+struct StatusReport {
+  enum class State : uint8_t {
+    kInForce,     ///< The live rules are the policy's.
+    kDrift,       ///< Some table is not.
+    kLockedDown,  ///< `lockdown` is in force.
+    kOpen,        ///< No filter: every chain empty and ACCEPT.
+  };
+  struct Table {
+    Family family = Family::kIpv4;
+    ruleset::TableName table = ruleset::TableName::kFilter;
+    bool as_wanted = true;
+  };
+  /// What one entry of the policy has let through or stopped.
+  struct Entry {
+    ruleset::Origin origin;
+    std::string verdict;  ///< "ACCEPT", "REJECT", … of the rules counted.
+    ruleset::Counters counters;
+  };
+
+  State state = State::kDrift;
+  std::string policy;                   ///< Its name.
+  std::vector<Table> tables;            ///< The policy's tables.
+  std::vector<Entry> entries;           ///< Empty unless in force; in the policy's order.
+  std::vector<RuleCount> other_tables;  ///< Tables that are not the policy's and have rules.
+};
+
+/// Compares the rules that a policy wants with those of the kernel, and adds up counters. Only rules that end a
+/// packet's way count (ACCEPT, DROP, REJECT and the NAT targets): a packet is in at most one of them in each table.
+/// Pure.
+StatusReport status_of(const std::string& policy, const ruleset::RuleSet& wanted, const ruleset::RuleSet& live,
+                       const ruleset::RuleSet& lockdown);
+
+}  // namespace tails::cli

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <string_view>
+
+#include "cli/command.h"
+#include "iptc/transaction.h"
+
+/// What `apply`, `lockdown` and `reset` have in common: settings in, the story of a transaction out.
+namespace tails::cli {
+
+using Milliseconds = std::chrono::duration<double, std::milli>;
+
+/// The running kernel and the system's files, for one transaction.
+class LiveSystem {
+ public:
+  LiveSystem() : kernel_(iptc::kernel::running_kernel()), files_(iptc::system_files()) {}
+  [[nodiscard]] iptc::System get() const { return {*kernel_, *files_}; }
+
+ private:
+  std::unique_ptr<iptc::kernel::Kernel> kernel_;
+  std::unique_ptr<iptc::Files> files_;
+};
+
+/// Options with --wait and the lockdown rules filled in. `policy` is for the record.
+iptc::Options transaction_options(const GlobalOptions& global, std::string policy);
+
+/// Tells how a transaction ended: `success` and the time on standard output (or JSON), notices and removed foreign
+/// rules on standard error. What failed is told with the state that it left behind.
+ExitStatus report(const Invocation& invocation, const iptc::Outcome& outcome, std::string_view success,
+                  Milliseconds time);
+
+/// Tells that nothing was changed, and why.
+ExitStatus report_refusal(const Invocation& invocation, Error error, Milliseconds time);
+
+}  // namespace tails::cli
