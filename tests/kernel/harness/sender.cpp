@@ -51,22 +51,17 @@ Result<void> ensure_flow(const FlowEntry& flow) {
 
 Result<Sender> Sender::start(const Testbed& bed) {
   Sender sender(bed);
-  const auto watch = [&sender](const NetworkNamespace& far_side) -> Result<Wire*> {
-    auto wire = Wire::watch(far_side);
-    if (!wire) return tl::unexpected(wire.error());
-    return sender.wires_.emplace_back(std::make_unique<Wire>(std::move(*wire))).get();
-  };
-  auto outside = watch(bed.outside);
-  if (!outside) return tl::unexpected(outside.error());
-  for (const auto& [near, far] : {std::pair("eth0", "wire0"), std::pair("eth1", "wire1")}) {
-    sender.far_ends_[*InterfaceName::make(near)] = {*outside, *InterfaceName::make(far)};
+  std::map<const NetworkNamespace*, Wire*> watched;
+  for (const Testbed::Cable& cable : bed.cables) {
+    const NetworkNamespace& far_side = bed.far_side(cable);
+    if (!watched.contains(&far_side)) {
+      auto wire = Wire::watch(far_side);
+      if (!wire) return tl::unexpected(wire.error());
+      watched[&far_side] = sender.wires_.emplace_back(std::make_unique<Wire>(std::move(*wire))).get();
+    }
+    sender.far_ends_[cable.near] = {watched.at(&far_side), cable.far};
   }
-  for (const auto& [name, guest] : bed.guests) {
-    auto wire = watch(guest);
-    if (!wire) return tl::unexpected(wire.error());
-    sender.far_ends_[*InterfaceName::make("veth-" + name)] = {*wire, *InterfaceName::make("veth0")};
-  }
-  auto socketless = SocketlessSender::start(bed, **outside);
+  auto socketless = SocketlessSender::start(bed, *watched.at(&bed.outside));
   if (!socketless) return tl::unexpected(socketless.error());
   sender.socketless_ = std::make_unique<SocketlessSender>(std::move(*socketless));
   const Inside inside(bed.host);

@@ -17,9 +17,12 @@ std::string path_of(const NetworkNamespace& target) {
   return "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(target.fd());
 }
 
-std::string cable(const std::string& here, const std::string& there, const NetworkNamespace& other) {
+/// Plugs a cable in: a line for `ip -batch`.
+std::string plug(Testbed& bed, const std::string& near, const std::string& far, const std::string& guest) {
+  bed.cables.push_back({*InterfaceName::make(near), guest, *InterfaceName::make(far)});
   const std::string end = std::string(" address ") + kMacText;
-  return "link add name " + here + end + " type veth peer name " + there + end + " netns " + path_of(other) + "\n";
+  return "link add name " + near + end + " type veth peer name " + far + end + " netns " +
+         path_of(bed.far_side(bed.cables.back())) + "\n";
 }
 
 std::string up(const std::string& interface, std::initializer_list<std::string> addresses) {
@@ -45,17 +48,28 @@ std::string slash(const IpAddress& address, unsigned length) {
 
 }  // namespace
 
-Result<Testbed> Testbed::build(const std::vector<Guest>& guest_list) {
+Result<Testbed> Testbed::build(const std::vector<Guest>& guest_list,
+                               const std::vector<InterfaceName>& more_interfaces) {
   auto host = NetworkNamespace::create();
   if (!host) return tl::unexpected(host.error());
   auto outside = NetworkNamespace::create();
   if (!outside) return tl::unexpected(outside.error());
-  Testbed bed{std::move(*host), std::move(*outside), {}};
+  Testbed bed{std::move(*host), std::move(*outside), {}, {}};
 
-  std::string on_host = cable("eth0", "wire0", bed.outside) + cable("eth1", "wire1", bed.outside) +
+  std::string on_host = plug(bed, "eth0", "wire0", "") + plug(bed, "eth1", "wire1", "") +
                         up("eth0", {slash(kHostInternet, 24), slash(kHostV6, 64)}) +
                         up("eth1", {slash(kHostLan, 24), slash(kHostLanV6, 64)}) + "route add default via " +
                         to_string(kGateway) + "\n";
+  std::string on_outside = up("wire0", {slash(kGateway, 24), "2001:db8::1/64"}) +
+                           up("wire1", {slash(kLanNeighbour, 24), slash(kLanResolver, 24)});
+  for (size_t i = 0; i < more_interfaces.size(); ++i) {
+    const std::string near(more_interfaces[i].view());
+    const std::string far = "wire" + std::to_string(i + 2);
+    const IpAddress address = IpAddress::v4(198, 18, static_cast<uint8_t>(i), 10);
+    on_host += plug(bed, near, far, "") +
+               up(near, {slash(address, 24), slash(IpAddress::v6(0x20010db800001000 + i, 0x10), 64)});
+    on_outside += up(far, {slash(IpAddress::v4(198, 18, static_cast<uint8_t>(i), 1), 24)});
+  }
   // Also by eth1, for sockets that are bound to it.
   on_host += "route add default via " + to_string(kLanNeighbour) + " dev eth1 metric 100\n";
   for (const char* lan : {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"}) {
@@ -67,8 +81,8 @@ Result<Testbed> Testbed::build(const std::vector<Guest>& guest_list) {
     guest_network += 1;
     auto created = NetworkNamespace::create();
     if (!created) return tl::unexpected(created.error());
-    const NetworkNamespace& inside = bed.guests.emplace(guest.name, std::move(*created)).first->second;
-    on_host += cable("veth-" + guest.name, "veth0", inside) +
+    bed.guests.emplace(guest.name, std::move(*created));
+    on_host += plug(bed, "veth-" + guest.name, "veth0", guest.name) +
                up("veth-" + guest.name, {slash(guest.host, 30), slash(IpAddress::v6(guest_network, 1), 64)});
   }
   auto done = configure(bed.host, on_host,
@@ -80,8 +94,6 @@ Result<Testbed> Testbed::build(const std::vector<Guest>& guest_list) {
                          {"net.ipv4.ip_forward", "1"}});
   if (!done) return tl::unexpected(done.error());
 
-  std::string on_outside = up("wire0", {slash(kGateway, 24), "2001:db8::1/64"}) +
-                           up("wire1", {slash(kLanNeighbour, 24), slash(kLanResolver, 24)});
   for (const IpAddress& address : {kInternet, kOtherInternet, kFarLan, kOtherFarLan}) {
     on_outside += "addr add " + slash(address, 32) + " dev lo\n";
   }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "net/address.h"
+#include "net/interface_name.h"
 #include "net/result.h"
 #include "tests/kernel/harness/network_namespace.h"
 
@@ -22,20 +23,34 @@ inline constexpr std::array<uint8_t, 6> kCableMac = {0x02, 0, 0, 0, 0, 0x07};
 ///                                             : eth1 ──── wire1 :
 ///
 /// `host` is where rules go. eth0 is the way to the Internet (192.0.2.10/24 by 192.0.2.1; 2001:db8::10/64), eth1 has
-/// the LANs (192.168.50.10/24; 10/8, 172.16/12 and 192.168/16 by 192.168.50.1;
-/// 2001:db8:0:1::10/64), each veth-NAME an IPv6 network too. `outside` answers at the addresses
-/// below and forwards nothing. No rule is loaded anywhere, forwarding is on in `host`, reverse-path filtering is off.
+/// the LANs (192.168.50.10/24; 10/8, 172.16/12 and 192.168/16 by 192.168.50.1; 2001:db8:0:1::10/64), each veth-NAME an
+/// IPv6 network too. `outside` answers at the addresses below and forwards nothing. No rule is loaded anywhere,
+/// forwarding is on in `host`, reverse-path filtering is off.
 struct Testbed {
   struct Guest {
     std::string name;
     IpAddress host;  ///< Of a /30; the guest has the next address.
   };
 
-  static Result<Testbed> build(const std::vector<Guest>& guests);
+  /// One cable of `host`.
+  struct Cable {
+    InterfaceName near;
+    std::string guest;  ///< Whose; empty: `outside`.
+    InterfaceName far;
+  };
+
+  /// `more_interfaces`: further cables to `outside`, with addresses in 198.18.0.0/15.
+  static Result<Testbed> build(const std::vector<Guest>& guests,
+                               const std::vector<InterfaceName>& more_interfaces = {});
+
+  [[nodiscard]] const NetworkNamespace& far_side(const Cable& cable) const {
+    return cable.guest.empty() ? outside : guests.at(cable.guest);
+  }
 
   NetworkNamespace host;
   NetworkNamespace outside;
   std::map<std::string, NetworkNamespace> guests;
+  std::vector<Cable> cables;
 };
 
 // Of `host`.
