@@ -102,17 +102,8 @@ Bdd Bdd::restricted_to(const Bdd& cube) const {
 }
 
 bool Bdd::depends_on_any(const Bdd& variables) const {
-  if (is_constant()) return false;
-  const Bdd support = adopt(bdd_support(node_));
-  // Both are chains of positive literals, in the order of the variables.
-  int mine = support.node_;
-  int theirs = variables.node_;
-  while (mine > 1 && theirs > 1) {
-    if (bdd_var(mine) == bdd_var(theirs)) return true;
-    int& earlier = bdd_var(mine) < bdd_var(theirs) ? mine : theirs;
-    earlier = bdd_high(earlier);
-  }
-  return false;
+  // Not bdd_support: its table outlives bdd_done (bddop.c, a static in the function), so a second session crashes.
+  return exists(variables) != *this;
 }
 
 bool Bdd::at(const std::vector<bool>& values) const {

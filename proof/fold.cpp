@@ -102,7 +102,7 @@ class ChainFold {
     for (size_t i = 0; i < questions_.size(); ++i) {
       const Question& q = questions_[i];
       const bool is_so = (q.kind == Question::Kind::kRejected && verdict == Verdict::kReject) ||
-                         (q.kind == Question::Kind::kDecidedBy && q.rule == by);
+                         (q.kind == Question::Kind::kDecidedBy && q.names(by));
       if (is_so) values[i] = Bdd::always();
     }
     return values;
@@ -113,7 +113,7 @@ class ChainFold {
     Values values = after_;
     if (stop_.table != kFilter) return values;
     for (size_t i = 0; i < questions_.size(); ++i) {
-      if (questions_[i].kind == Question::Kind::kDecidedBy && questions_[i].rule == by) values[i] |= after_[0];
+      if (questions_[i].kind == Question::Kind::kDecidedBy && questions_[i].names(by)) values[i] |= after_[0];
     }
     return values;
   }
@@ -325,7 +325,7 @@ class WayFold {
     for (size_t i = 0; i < values.size(); ++i) {
       const Question& q = questions[i];
       if (q.kind == Question::Kind::kAccepted) values[i] = q.among;
-      if (q.kind == Question::Kind::kDecidedBy && q.rule.table == nullptr && !has_filter) values[i] = Bdd::always();
+      if (q.kind == Question::Kind::kDecidedBy && q.names({}) && !has_filter) values[i] = Bdd::always();
     }
     return values;
   }
@@ -374,6 +374,8 @@ bool leave_packets_alone(std::span<const Stop> stops, const RuleSet& rules, Fami
 }
 
 }  // namespace
+
+bool Question::names(const RuleRef& rule) const { return std::ranges::find(rules, rule) != rules.end(); }
 
 std::vector<Bdd> fold(const RuleSet& rules, const PacketSpace& space, const Unknowns& unknowns, Hook hook,
                       std::span<const Question> questions) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "net/packet.h"
@@ -30,20 +31,25 @@ struct Question {
     kAccepted,    ///< It leaves the last table, and as it leaves (after NAT and marks) it is in `among`.
     kRejected,    ///< It ends at a REJECT.
     kLogged,      ///< A LOG or NFLOG rule sees it.
-    kDecidedBy,   ///< `rule` gives its verdict, as Evaluation::decided_by says.
+    kDecidedBy,   ///< One of `rules` gives its verdict, as Evaluation::decided_by says. Needs kAccepted as the first
+                  ///< question.
     kTranslated,  ///< A rule does `action` to it. Only of packets that open a flow.
     kRedirected,  ///< A rule gives it some destination, be it the one it had. Only of packets that open a flow.
   };
 
   Kind kind = Kind::kAccepted;
   Bdd among = Bdd::always();
-  ruleset::RuleRef rule;
+  std::vector<ruleset::RuleRef> rules;
   NatAction action;
+
+  [[nodiscard]] bool names(const ruleset::RuleRef& rule) const;
 
   static Question accepted(const Bdd& among = Bdd::always()) { return {Kind::kAccepted, among, {}, {}}; }
   static Question rejected() { return {Kind::kRejected, {}, {}, {}}; }
   static Question logged() { return {Kind::kLogged, {}, {}, {}}; }
-  static Question decided_by(const ruleset::RuleRef& rule) { return {Kind::kDecidedBy, {}, rule, {}}; }
+  static Question decided_by(std::vector<ruleset::RuleRef> rules) {
+    return {Kind::kDecidedBy, {}, std::move(rules), {}};
+  }
   static Question redirected() { return {Kind::kRedirected, {}, {}, {}}; }
   static Question translated(const NatAction& action) { return {Kind::kTranslated, {}, {}, action}; }
 };

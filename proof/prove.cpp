@@ -157,7 +157,7 @@ class FamilyProof {
     const RuleRef policy = chain == nullptr ? RuleRef{} : RuleRef{table, chain, RuleRef::kPolicy};
     const std::string fact = (model_.family() == Family::kIpv4 ? "IPv4 " : "IPv6 ") + std::string(chain_of(hook)) +
                              (chain == nullptr ? " has no filter" : " accepts what no rule decides");
-    const std::array questions = {Question::accepted(), Question::decided_by(policy)};
+    const std::array questions = {Question::accepted(), Question::decided_by({policy})};
     const std::vector<Bdd> answers = model_.ask(rules_, hook, questions);
     reporter_.report("policies-drop", answers[1] & answers[0], hook, [&](const Packet&, const Evaluation& e) {
       return e.verdict == Verdict::kAccept && e.decided_by == policy ? std::optional(fact) : std::nullopt;

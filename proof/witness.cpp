@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <utility>
+#include <variant>
 
 namespace tails::proof {
 namespace {
@@ -173,6 +174,39 @@ Familiar Familiar::of(const policy::Policy& policy) {
     for (const policy::PortGrant& grant : service.ports) familiar.ports.push_back(grant.ports.first);
   }
   return familiar;
+}
+
+void Familiar::add(const ruleset::RuleSet& rules) {
+  constexpr size_t kMost = 48;
+  const auto add_to = [](auto& list, const auto& value) {
+    if (list.size() < kMost && std::ranges::find(list, value) == list.end()) list.push_back(value);
+  };
+  const auto add_address = [&](const ruleset::AddressTest& test) {
+    if (test.mask.high == 0 && test.mask.low == 0) return;
+    const auto length = prefix_length(test.mask);
+    IpAddress first = test.address;
+    if (length && *length < address_bits(first.family)) first.low |= 1;
+    add_to(addresses, first);
+  };
+  for (const ruleset::Table& table : rules.tables) {
+    for (const ruleset::Chain& chain : table.chains) {
+      for (const ruleset::Rule& rule : chain.rules) {
+        add_address(rule.header.destination);
+        add_address(rule.header.source);
+        for (const ruleset::Match& match : rule.matches) {
+          if (const auto* tcp = std::get_if<ruleset::TcpMatch>(&match); tcp != nullptr && !tcp->destination.is_any()) {
+            add_to(ports, tcp->destination.first);
+          }
+          if (const auto* udp = std::get_if<ruleset::UdpMatch>(&match); udp != nullptr && !udp->destination.is_any()) {
+            add_to(ports, udp->destination.first);
+          }
+          if (const auto* owner = std::get_if<ruleset::OwnerMatch>(&match); owner != nullptr && owner->uid) {
+            add_to(users, Uid{owner->uid->first});
+          }
+        }
+      }
+    }
+  }
 }
 
 Packet plainest(const Bdd& set, const PacketSpace& space, Hook hook, const Familiar& familiar) {

@@ -5,6 +5,7 @@
 #include "net/packet.h"
 #include "policy/policy.h"
 #include "proof/packet_space.h"
+#include "ruleset/rule_set.h"
 
 namespace tails::proof {
 
@@ -17,6 +18,8 @@ struct Familiar {
 
   /// Where nothing is known of the machine.
   static Familiar plain();
+  /// Adds the users, ports and addresses that rules name, a limited number of each.
+  void add(const ruleset::RuleSet& rules);
   /// The policy's own users, ports and addresses; the live user first.
   static Familiar of(const policy::Policy& policy);
 };
