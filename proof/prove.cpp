@@ -187,10 +187,14 @@ void note_circles(const RuleSet& rules, std::vector<std::string>& notes) {
       if (!chains[start].is_builtin()) continue;
       for (const Chains::Group& group : chains.called_first(start)) {
         if (!group.is_circle) continue;
-        std::string note = "chain " + chains[group.chains.front()].name + " of table " +
-                           std::string(to_string(table.name)) +
-                           " calls itself, by others perhaps: the kernel refuses such a table, and a packet that goes "
-                           "round for ever counts as dropped";
+        std::vector<std::string> names;
+        for (const size_t chain : group.chains) names.push_back(chains[chain].name);
+        std::ranges::sort(names);
+        std::string note = names.size() == 1 ? "chain " + names.front() : "chains " + names.front();
+        for (size_t i = 1; i < names.size(); ++i) note += (i + 1 == names.size() ? " and " : ", ") + names[i];
+        note += " of table " + std::string(to_string(table.name)) +
+                (names.size() == 1 ? " calls itself" : " call each other in a circle") +
+                ": the kernel refuses such a table, and a packet that goes round for ever counts as dropped";
         if (std::ranges::find(notes, note) == notes.end()) notes.push_back(std::move(note));
       }
     }
