@@ -5,7 +5,8 @@
 namespace tails::cli {
 
 std::span<const Command> commands() {
-  static const std::array table{kApply, kLockdown, kReset, kStatus, kShow, kExplain, kCheck, kCompletion};
+  static const std::array table{kApply, kLockdown,      kReset,          kStatus,         kShow,      kExplain,
+                                kCheck, kConntrackList, kConntrackFlush, kConntrackWatch, kCompletion};
   return table;
 }
 

@@ -17,6 +17,9 @@ extern const Command kStatus;
 extern const Command kShow;
 extern const Command kExplain;
 extern const Command kCheck;
+extern const Command kConntrackList;
+extern const Command kConntrackFlush;
+extern const Command kConntrackWatch;
 extern const Command kCompletion;
 
 }  // namespace tails::cli

@@ -160,52 +160,65 @@ Judgement Judge::for_owner(Packet packet, const Endpoint& real_destination, std:
   return *all;
 }
 
-Judge::Answer Judge::work_out(const Flow& flow, std::optional<Uid> owner, uint32_t bound_interface) const {
+Packet Judge::place(const Flow& flow, std::optional<Uid> owner, uint32_t bound_interface) const {
   const IpAddress& source = flow.original.source.address;
   const IpAddress& destination = flow.original.destination.address;
-  const Endpoint& real = flow.real_destination();
-  const bool source_is_ours = is_ours(source);
-  const AddressType real_type = routing_.type(real.address);
+  const IpAddress& real_destination = flow.real_destination().address;
   Packet packet = first_packet(flow);
   packet.source_type = routing_.type(source);
   packet.destination_type = routing_.type(destination);
-
-  Answer answer;
-  // The address that NAT writes into what leaves must still be ours.
-  answer.is_dead = flow.real_source().address != source && !is_ours(flow.real_source().address);
-
-  if (source_is_ours) {
-    packet.hook = answer.hook = Hook::kOutput;
+  if (is_ours(source)) {
+    packet.hook = Hook::kOutput;
     packet.out = routing_.route(destination, source, owner, bound_interface).interface;
-    answer.judgement = for_owner(packet, real, owner);
-    if (real_type == AddressType::kLocal) {
-      Packet arriving = packet;
-      arriving.hook = Hook::kInput;
-      arriving.in = kLoopbackInterface;
-      arriving.out = {};
-      arriving.uid.reset();
-      arriving.gid.reset();
-      arriving.recorded_nat = real;
-      answer.judgement = both(answer.judgement, judgement_of(evaluator_.evaluate(arriving).verdict));
-    }
-    return answer;
+    return packet;
   }
-
   packet.in = routing_.route(source, source, std::nullopt, 0).interface;
-  if (real_type != AddressType::kUnicast) {
-    packet.hook = answer.hook = Hook::kInput;
-    answer.judgement = for_packet(packet, real);
-    return answer;
+  packet.hook = routing_.type(real_destination) == AddressType::kUnicast ? Hook::kForward : Hook::kInput;
+  if (packet.hook == Hook::kForward) {
+    packet.out = routing_.route(real_destination, source, std::nullopt, 0).interface;
   }
+  return packet;
+}
 
-  packet.hook = answer.hook = Hook::kForward;
-  packet.out = routing_.route(real.address, source, std::nullopt, 0).interface;
-  answer.judgement = for_packet(packet, real);
-  // Neither end is here, and yet the kernel tracked it: it was forwarded, or one end was ours and is gone.
-  // Forwarded is only what one interface takes in, with forwarding on, and another gives out.
-  if (packet.in.empty() || packet.out.empty() || packet.in == packet.out ||
-      !routing_.forwards(packet.in, packet.family())) {
-    answer.is_dead = true;
+Packet Judge::question(const Flow& flow, std::optional<Uid> owner) const {
+  Packet packet = place(flow, owner, 0);
+  if (packet.hook == Hook::kOutput && owner) {
+    packet.uid = owner;
+    packet.gid = Gid{0};
+  }
+  return packet;
+}
+
+Judge::Answer Judge::work_out(const Flow& flow, std::optional<Uid> owner, uint32_t bound_interface) const {
+  const Endpoint& real = flow.real_destination();
+  const Packet packet = place(flow, owner, bound_interface);
+  Answer answer;
+  answer.hook = packet.hook;
+  // The address that NAT writes into what leaves must still be ours.
+  answer.is_dead = flow.real_source().address != flow.original.source.address && !is_ours(flow.real_source().address);
+
+  switch (packet.hook) {
+    case Hook::kOutput:
+      answer.judgement = for_owner(packet, real, owner);
+      if (routing_.is_local(real.address)) {
+        Packet arriving = packet;
+        arriving.hook = Hook::kInput;
+        arriving.in = kLoopbackInterface;
+        arriving.out = {};
+        arriving.recorded_nat = real;
+        answer.judgement = both(answer.judgement, judgement_of(evaluator_.evaluate(arriving).verdict));
+      }
+      break;
+    case Hook::kInput: answer.judgement = for_packet(packet, real); break;
+    case Hook::kForward:
+      answer.judgement = for_packet(packet, real);
+      // Neither end is here, and yet the kernel tracked it: it was forwarded, or one end was ours and is gone.
+      // Forwarded is only what one interface takes in, with forwarding on, and another gives out.
+      if (packet.in.empty() || packet.out.empty() || packet.in == packet.out ||
+          !routing_.forwards(packet.in, packet.family())) {
+        answer.is_dead = true;
+      }
+      break;
   }
   return answer;
 }

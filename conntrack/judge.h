@@ -56,6 +56,9 @@ class Judge {
 
   Opinion judge(const Flow& flow, const SocketTable& sockets);
 
+  /// The packet that `judge` asked the rules about, as `owner` would send it; to explain an opinion.
+  [[nodiscard]] Packet question(const Flow& flow, std::optional<Uid> owner) const;
+
   /// Whether a connected TCP socket is at its end, given that the kernel has no flow for it: no packet in the middle
   /// of a connection leaves it or reaches it, whether its owner might open a new one or not.
   [[nodiscard]] bool is_cut_off(const Socket& socket) const;
@@ -92,6 +95,8 @@ class Judge {
 
   [[nodiscard]] Class class_for(const Flow& flow, std::optional<Uid> owner, uint32_t bound_interface) const;
   Answer answer(const Flow& flow, std::optional<Uid> owner, uint32_t bound_interface);
+  /// Hook, interfaces and kinds of address filled in; `owner` set where the packet has one.
+  [[nodiscard]] Packet place(const Flow& flow, std::optional<Uid> owner, uint32_t bound_interface) const;
   [[nodiscard]] Answer work_out(const Flow& flow, std::optional<Uid> owner, uint32_t bound_interface) const;
   [[nodiscard]] Judgement for_owner(Packet packet, const Endpoint& real_destination, std::optional<Uid> owner) const;
   [[nodiscard]] Judgement for_packet(Packet packet, const Endpoint& real_destination) const;

@@ -3,6 +3,7 @@
 #include <netinet/tcp.h>
 
 #include <algorithm>
+#include <string_view>
 #include <vector>
 
 #include "conntrack/judge.h"
@@ -160,19 +161,31 @@ class Removal {
   RemovalReport report_;
 };
 
+constexpr std::string_view kUntouched = "No flow was removed.";
+
+/// The error with the state that is left behind.
+tl::unexpected<Error> stated(Error error, std::string_view state) {
+  if (!error.remedy.empty()) error.remedy += ' ';
+  error.remedy += state;
+  return tl::unexpected(std::move(error));
+}
+
 }  // namespace
 
 Result<RemovalReport> remove_flows(const Selection& selection, const ruleset::RuleSet& rules) {
   auto reader = FlowTable::open();
-  if (!reader) return tl::unexpected(reader.error());
+  if (!reader) return stated(reader.error(), kUntouched);
   auto remover = FlowTable::open();
-  if (!remover) return tl::unexpected(remover.error());
+  if (!remover) return stated(remover.error(), kUntouched);
   auto routing = KernelRouting::read();
-  if (!routing) return tl::unexpected(routing.error());
+  if (!routing) return stated(routing.error(), kUntouched);
   auto destroyer = SocketDestroyer::open();
-  if (!destroyer) return tl::unexpected(destroyer.error());
-  return Removal(selection, rules, std::move(*reader), std::move(*remover), std::move(*routing), std::move(*destroyer))
-      .run();
+  if (!destroyer) return stated(destroyer.error(), kUntouched);
+  Removal removal(selection, rules, std::move(*reader), std::move(*remover), std::move(*routing),
+                  std::move(*destroyer));
+  auto report = removal.run();
+  if (!report) return stated(report.error(), "Flows that were not reached yet are still there.");
+  return report;
 }
 
 Result<RemovalReport> remove_revoked(const ruleset::RuleSet& rules) {

@@ -42,6 +42,12 @@ class FlowWatch {
   /// Reports what has happened; waits at most `patience` for something.
   Result<void> look(std::chrono::milliseconds patience, const OnSight& on_sight);
 
+  /// The packet that the rules were asked about, to explain an opinion. Only for a sight of the last look(), of a kind
+  /// that has an opinion.
+  [[nodiscard]] Packet question(const Sight& sight) const {
+    return bench_->judge.question(sight.flow, sight.opinion.owner);
+  }
+
  private:
   struct Bench {  // where the judge sits: it keeps a reference to the routing
     KernelRouting routing;

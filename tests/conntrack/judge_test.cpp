@@ -313,6 +313,19 @@ TEST_F(TailsJudge, AsksForARouteOncePerClassAndNotPerFlow) {
   EXPECT_EQ(routing_.questions, 1);
 }
 
+TEST_F(TailsJudge, TellsThePacketThatItAskedTheRulesAbout) {
+  const Judge judge(rules_, routing_);
+  const Packet sent = judge.question(tcp({kHost, 40000}, {kInternet, 443}), kAmnesia);
+  EXPECT_EQ(sent.hook, Hook::kOutput);
+  EXPECT_EQ(sent.uid, kAmnesia);
+  EXPECT_EQ(sent.out.view(), "eth0");
+  EXPECT_TRUE(sent.is_tcp_syn());
+  const Packet passing = judge.question(tcp({kClearnetGuest, 40000}, {kInternet, 443}), std::nullopt);
+  EXPECT_EQ(passing.hook, Hook::kForward);
+  EXPECT_EQ(passing.in.view(), "veth-clearnet");
+  EXPECT_EQ(passing.out.view(), "eth0");
+}
+
 TEST_F(TailsJudge, CallsASocketWithoutAFlowCutOffWhereOnlyASynOpensOne) {
   const Judge judge(rules_, routing_);
   const Flow web = tcp({kHost, 40000}, {kInternet, 443});
