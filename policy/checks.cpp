@@ -3,83 +3,101 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
 #include <span>
+#include <tuple>
+#include <vector>
 
+#include "policy/coverage.h"
 #include "policy/grammar.h"
 
 namespace tails::policy {
 namespace {
 
-bool covers(const PortRange& wide, const PortRange& narrow) {
-  return wide.first <= narrow.first && narrow.last <= wide.last;
-}
-bool covers(const PortGrant& wide, const PortGrant& narrow) {
-  return wide.protocol == narrow.protocol && covers(wide.ports, narrow.ports);
-}
-bool covers(std::span<const PortGrant> wide, const PortGrant& narrow) {
-  return std::ranges::any_of(wide, [&](const PortGrant& grant) { return covers(grant, narrow); });
-}
-
-/// Everything that comes from a source port of `narrow` comes from one of `wide`. Empty: any port.
-bool covers_sources(std::span<const PortRange> wide, std::span<const PortRange> narrow) {
-  if (wide.empty()) return true;
-  return !narrow.empty() && std::ranges::all_of(narrow, [&](const PortRange& range) {
-    return std::ranges::any_of(wide, [&](const PortRange& other) { return covers(other, range); });
-  });
-}
-
-bool names(const std::vector<User>& users, Uid uid) { return std::ranges::find(users, uid, &User::uid) != users.end(); }
-
 /// A list in which one item already says what another says again.
 void warn_of_repeated(std::span<const PortGrant> grants, std::span<const Place> places, Report& report) {
+  std::map<uint8_t, Coverage> by_protocol;
+  for (size_t i = 0; i < grants.size(); ++i) by_protocol[grants[i].protocol].add(grants[i].ports, i);
+  for (auto& [number, coverage] : by_protocol) coverage.seal();
   for (size_t i = 0; i < grants.size(); ++i) {
-    for (size_t j = 0; j < grants.size(); ++j) {
-      // Of two equal ones, the second is the repeated one.
-      if (i == j || !covers(grants[j], grants[i]) || (grants[i] == grants[j] && i < j)) continue;
-      report.warning(places[i],
-                     fmt::format("{} is already named by {} in this list", to_string(grants[i]), to_string(grants[j])),
-                     "Remove it.");
-      break;
-    }
+    const auto other = by_protocol[grants[i].protocol].covering(grants[i].ports, i);
+    // Of two equal ones, the second is the repeated one.
+    if (!other || (other->range == grants[i].ports && i < other->owner)) continue;
+    report.warning(
+        places[i],
+        fmt::format("{} is already named by {} in this list", to_string(grants[i]), to_string(grants[other->owner])),
+        "Remove it.");
   }
 }
 
 void warn_of_repeated(const std::vector<User>& users, const std::vector<Place>& places, Report& report) {
-  for (size_t i = 1; i < users.size(); ++i) {
-    const std::span<const User> before(users.data(), i);
-    if (std::ranges::find(before, users[i].name, &User::name) == before.end()) continue;
+  std::set<std::string_view> seen;
+  for (size_t i = 0; i < users.size(); ++i) {
+    if (seen.insert(users[i].name).second) continue;
     report.warning(places[i], fmt::format("user \"{}\" is named twice in this list", users[i].name), "Remove one.");
   }
 }
 
-/// The entry that already grants `user` all of what `service` would.
-const Service* granted_by_another(const Policy& policy, const Service& service, Uid user) {
-  for (const Service& other : policy.services) {
-    if (&other == &service || other.at != service.at || !other.is_active || !names(other.allow, user)) continue;
-    if (!covers_sources(other.from, service.from)) continue;
-    const auto is_covered_by = [](const Service& wide, const Service& narrow) {
-      return std::ranges::all_of(narrow.ports, [&](const PortGrant& g) { return covers(wide.ports, g); });
-    };
-    if (!is_covered_by(other, service)) continue;
-    // Of two that say the same, the second is the pointless one.
-    const bool is_equal = is_covered_by(service, other) && covers_sources(service.from, other.from);
-    if (is_equal && &service < &other) continue;
-    return &other;
+/// Which service names what, for each user, address, protocol and set of source ports.
+class ServiceIndex {
+ public:
+  explicit ServiceIndex(const std::vector<Service>& services) : services_(services) {
+    for (size_t i = 0; i < services.size(); ++i) {
+      for (const PortGrant& grant : services[i].ports) {
+        if (services[i].is_active) add(granted_, services[i].allow, services[i], services[i].from, grant, i);
+        add(denied_, services[i].deny, services[i], {}, grant, i);  // a denial asks for no source port
+      }
+    }
+    for (auto* index : {&granted_, &denied_}) {
+      for (auto& [key, coverage] : *index) coverage.seal();
+    }
   }
-  return nullptr;
-}
 
-/// The entry that denies `user` all of what `service` would grant.
-const Service* denied_by_another(const Policy& policy, const Service& service, Uid user) {
-  const auto denies_all = [&](const Service& other) {
-    return other.at == service.at && names(other.deny, user) &&
-           std::ranges::all_of(service.ports, [&](const PortGrant& g) { return covers(other.ports, g); });
-  };
-  const auto at = std::ranges::find_if(policy.services, denies_all);
-  return at == policy.services.end() ? nullptr : &*at;
-}
+  /// A service that denies `user` all of service `index`.
+  [[nodiscard]] const Service* denier(size_t index, Uid user) const { return covering(denied_, {}, index, user); }
 
-void check_service(const Draft& draft, size_t index, Report& report) {
+  /// A service that already grants `user` all of service `index`. Of two that say the same, the second is the
+  /// pointless one.
+  [[nodiscard]] const Service* granter(size_t index, Uid user) const {
+    for (const std::vector<PortRange>& from : {std::vector<PortRange>{}, services_[index].from}) {
+      const Service* other = covering(granted_, from, index, user);
+      if (other == nullptr) continue;
+      const bool is_equal = other->ports == services_[index].ports && other->from == services_[index].from;
+      if (!is_equal || other < &services_[index]) return other;
+    }
+    return nullptr;
+  }
+
+ private:
+  using Key = std::tuple<Uid, IpAddress, uint8_t, std::vector<PortRange>>;
+  using Index = std::map<Key, Coverage>;
+
+  static void add(Index& index, const std::vector<User>& users, const Service& service,
+                  const std::vector<PortRange>& from, const PortGrant& grant, size_t owner) {
+    for (const User& user : users) index[{user.uid, service.at, grant.protocol, from}].add(grant.ports, owner);
+  }
+
+  [[nodiscard]] const Service* covering(const Index& index, const std::vector<PortRange>& from, size_t of,
+                                        Uid user) const {
+    const Service& service = services_[of];
+    const Service* first = nullptr;
+    for (const PortGrant& grant : service.ports) {
+      const auto at = index.find({user, service.at, grant.protocol, from});
+      if (at == index.end()) return nullptr;
+      const auto found = at->second.covering(grant.ports, of);
+      if (!found) return nullptr;
+      if (first == nullptr) first = &services_[found->owner];
+    }
+    return first;
+  }
+
+  const std::vector<Service>& services_;
+  Index granted_;
+  Index denied_;
+};
+
+void check_service(const Draft& draft, size_t index, const ServiceIndex& services, Report& report) {
   const Service& service = draft.policy.services[index];
   const Draft::ServicePlaces& places = draft.services[index];
   warn_of_repeated(service.ports, places.ports, report);
@@ -94,16 +112,28 @@ void check_service(const Draft& draft, size_t index, Report& report) {
   if (!service.is_active || service.ports.empty()) return;
   for (size_t u = 0; u < service.allow.size(); ++u) {
     const User& user = service.allow[u];
-    if (const Service* other = denied_by_another(draft.policy, service, user.uid)) {
+    if (const Service* other = services.denier(index, user.uid)) {
       report.warning(places.allow[u],
                      fmt::format("user \"{}\" is denied this by service \"{}\"", user.name, other->name),
                      fmt::format("A denial beats any grant: see {}.", to_string(other->origin)));
-    } else if (const Service* wider = granted_by_another(draft.policy, service, user.uid)) {
+    } else if (const Service* wider = services.granter(index, user.uid)) {
       report.warning(places.allow[u],
                      fmt::format("user \"{}\" already reaches this through service \"{}\"", user.name, wider->name),
                      fmt::format("Remove it here or at {}.", to_string(wider->origin)));
     }
   }
+}
+
+/// Whether `wide` grants all that `narrow` grants, and `narrow` denies nothing that `wide` does not.
+bool covers(const Direct& wide, const Direct& narrow) {
+  std::map<uint8_t, Coverage> granted;
+  for (const PortGrant& grant : wide.out) granted[grant.protocol].add(grant.ports, 0);
+  for (auto& [number, coverage] : granted) coverage.seal();
+  constexpr size_t kOther = 1;
+  return wide.lan_dns >= narrow.lan_dns && wide.lan <= narrow.lan &&
+         std::ranges::all_of(narrow.out, [&](const PortGrant& grant) {
+           return granted[grant.protocol].covering(grant.ports, kOther).has_value();
+         });
 }
 
 void check_direct(const Draft& draft, size_t index, Report& report) {
@@ -112,11 +142,7 @@ void check_direct(const Draft& draft, size_t index, Report& report) {
   for (size_t i = 0; i < draft.policy.direct.size(); ++i) {
     const Direct& other = draft.policy.direct[i];
     if (i == index || other.user.uid != direct.user.uid || !other.is_active || !direct.is_active) continue;
-    const auto is_covered_by = [](const Direct& wide, const Direct& narrow) {
-      return wide.lan_dns >= narrow.lan_dns && wide.lan <= narrow.lan &&
-             std::ranges::all_of(narrow.out, [&](const PortGrant& g) { return covers(wide.out, g); });
-    };
-    if (!is_covered_by(other, direct) || (is_covered_by(direct, other) && index < i)) continue;
+    if (!covers(other, direct) || (covers(direct, other) && index < i)) continue;
     report.warning(draft.direct[index].user,
                    fmt::format("another entry already grants user \"{}\" all of this", direct.user.name),
                    fmt::format("Remove it here or at {}.", to_string(other.origin)));
@@ -124,11 +150,7 @@ void check_direct(const Draft& draft, size_t index, Report& report) {
   }
 }
 
-}  // namespace
-
-void check_for_warnings(const Draft& draft, Report& report) {
-  for (size_t i = 0; i < draft.policy.services.size(); ++i) check_service(draft, i, report);
-  for (size_t i = 0; i < draft.policy.direct.size(); ++i) check_direct(draft, i, report);
+void check_lan(const Draft& draft, Report& report) {
   warn_of_repeated(draft.policy.lan.closed, draft.lan_closed, report);
   const std::vector<Prefix>& networks = draft.policy.lan.networks;
   for (size_t i = 0; i < networks.size(); ++i) {
@@ -141,6 +163,15 @@ void check_for_warnings(const Draft& draft, Report& report) {
       break;
     }
   }
+}
+
+}  // namespace
+
+void check_for_warnings(const Draft& draft, Report& report) {
+  const ServiceIndex services(draft.policy.services);
+  for (size_t i = 0; i < draft.policy.services.size(); ++i) check_service(draft, i, services, report);
+  for (size_t i = 0; i < draft.policy.direct.size(); ++i) check_direct(draft, i, report);
+  check_lan(draft, report);
 }
 
 }  // namespace tails::policy

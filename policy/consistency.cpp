@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace tails::policy {
 namespace {
@@ -63,9 +66,12 @@ void check_service(const Draft& draft, size_t index, Report& report) {
                  fmt::format("{} is an automap address ({})", to_string(service.at), to_string(*policy.tor->automap)),
                  "TCP to it goes to Tor; use another address of 127.0.0.0/8.");
   }
+  std::map<Uid, const User*> allowed_users;
+  for (const User& user : service.allow) allowed_users.emplace(user.uid, &user);
   for (size_t d = 0; d < service.deny.size(); ++d) {
-    const auto allowed = std::ranges::find(service.allow, service.deny[d].uid, &User::uid);
-    if (allowed == service.allow.end()) continue;
+    const auto at = allowed_users.find(service.deny[d].uid);
+    if (at == allowed_users.end()) continue;
+    const User* allowed = at->second;
     const std::string also = allowed->name == service.deny[d].name
                                  ? std::string{}
                                  : fmt::format(" (UID {}, also named \"{}\")", allowed->uid.value, allowed->name);
@@ -76,23 +82,36 @@ void check_service(const Draft& draft, size_t index, Report& report) {
   }
 }
 
-void check_namespaces(const Draft& draft, Report& report) {
+void check_namespace_names(const Draft& draft, Report& report) {
   const std::vector<Namespace>& spaces = draft.policy.namespaces;
   std::map<std::string_view, const Namespace*> first_of;
   for (size_t i = 0; i < spaces.size(); ++i) {
     const auto [first, is_new] = first_of.emplace(spaces[i].name, &spaces[i]);
-    if (!is_new) {
-      report.error(draft.namespaces[i].name, fmt::format("two namespaces are named \"{}\"", spaces[i].name),
-                   first_is_at(first->second->origin));
+    if (is_new) continue;
+    report.error(draft.namespaces[i].name, fmt::format("two namespaces are named \"{}\"", spaces[i].name),
+                 first_is_at(first->second->origin));
+  }
+}
+
+/// Networks are apart or one within the other. So, in the order of addresses and the wider first, a network that
+/// overlaps any before it lies in the last one that lies in none.
+void check_namespace_networks(const Draft& draft, Report& report) {
+  const std::vector<Namespace>& spaces = draft.policy.namespaces;
+  std::vector<size_t> order(spaces.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::ranges::stable_sort(
+      order, {}, [&](size_t i) { return std::pair(spaces[i].network.address(), spaces[i].network.length()); });
+  size_t outer = 0;
+  for (size_t position = 1; position < order.size(); ++position) {
+    if (!spaces[order[outer]].network.overlaps(spaces[order[position]].network)) {
+      outer = position;
+      continue;
     }
-    for (size_t earlier = 0; earlier < i; ++earlier) {
-      const Namespace& other = spaces[earlier];
-      if (!other.network.overlaps(spaces[i].network)) continue;
-      report.error(draft.namespaces[i].host,
-                   fmt::format("namespace \"{}\" ({}) overlaps namespace \"{}\" ({})", spaces[i].name,
-                               to_string(spaces[i].network), other.name, to_string(other.network)),
-                   first_is_at(other.origin));
-    }
+    const auto [first, second] = std::minmax(order[outer], order[position]);  // in the file's order
+    report.error(draft.namespaces[second].host,
+                 fmt::format("namespace \"{}\" ({}) overlaps namespace \"{}\" ({})", spaces[second].name,
+                             to_string(spaces[second].network), spaces[first].name, to_string(spaces[first].network)),
+                 first_is_at(spaces[first].origin));
   }
 }
 
@@ -128,7 +147,8 @@ void check_consistency(const Draft& draft, const Environment& environment, Repor
   check_tor(draft, report);
   check_service_names(draft, report);
   for (size_t i = 0; i < draft.policy.services.size(); ++i) check_service(draft, i, report);
-  check_namespaces(draft, report);
+  check_namespace_names(draft, report);
+  check_namespace_networks(draft, report);
   for (size_t i = 0; i < draft.policy.lan.networks.size(); ++i) {
     if (!draft.policy.lan.networks[i].overlaps(kLoopbackNetV4)) continue;
     report.error(draft.lan_networks[i],

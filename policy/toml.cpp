@@ -4,10 +4,16 @@
 #define TOML_EXCEPTIONS 0
 #define TOML_HEADER_ONLY 1
 #define TOML_ENABLE_FORMATTERS 0
+// toml++ 3.3 asserts (and with NDEBUG assumes, which Clang takes at its word) that a table's name starts with a letter
+// or a quote, where the text may say "[/x]". Without both it finds the fault itself.
+#define TOML_ASSERT(condition) static_cast<void>(0)
+#pragma push_macro("NDEBUG")
+#undef NDEBUG
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wnull-dereference"
 #include <toml++/toml.h>
 #pragma GCC diagnostic pop
+#pragma pop_macro("NDEBUG")
 
 #include <algorithm>
 #include <array>
@@ -102,28 +108,44 @@ size_t skip_string(std::string_view text, size_t at, std::optional<size_t>& stra
   return text.size();
 }
 
-/// The first character that is not ASCII and neither in a string nor in a comment, where TOML 1.0 has none. toml++ 3.3
-/// must not see one: it asks whether 'ä' is white space, and its answer is undefined behaviour
-/// (is_non_ascii_horizontal_whitespace, a bit mask that calls U+00A1 to U+0499 unreachable).
-std::optional<size_t> find_stray_character(std::string_view text) {
+/// What toml++ 3.3 must not see.
+struct Unreadable {
+  size_t at;
+  std::string_view message;
+  std::string_view remedy;
+};
+
+/// - A character that is not ASCII and neither in a string nor in a comment, where TOML 1.0 has none: toml++ asks
+/// whether
+///   'ä' is white space, and its answer is undefined behaviour (is_non_ascii_horizontal_whitespace, a bit mask that
+///   calls U+00A1 to U+0499 unreachable).
+/// - A key like a.a.a.a… of a million parts: each part is a table in a table, whose destructor calls itself.
+std::optional<Unreadable> find_unreadable(std::string_view text) {
+  constexpr size_t kMostParts = 16;
   std::optional<size_t> stray;
+  size_t parts = 1;
   size_t at = text.starts_with("\xEF\xBB\xBF") ? 3 : 0;
   while (at < text.size() && !stray) {
-    if (text[at] == '#') {
+    const char c = text[at];
+    if (c == '#') {
       at = std::min(text.find('\n', at), text.size());
-    } else if (text[at] == '"' || text[at] == '\'') {
+    } else if (c == '"' || c == '\'') {
       at = skip_string(text, at, stray);
-    } else if (static_cast<unsigned char>(text[at]) >= 0x80) {
+    } else if (static_cast<unsigned char>(c) >= 0x80) {
       stray = at;
     } else {
+      if (c == '\n' || c == '=' || c == ',' || c == '[' || c == '{') parts = 1;
+      if (c == '.' && ++parts > kMostParts)
+        return Unreadable{at, "this key has too many parts", "A policy has no such key."};
       ++at;
     }
   }
-  return stray;
+  if (!stray) return std::nullopt;
+  return Unreadable{*stray, "this character needs quotes around it", "Outside of strings and comments TOML is ASCII."};
 }
 
-Diagnostic stray_character(const Document& document, size_t at) {
-  const std::string_view before = std::string_view(document.text).substr(0, at);
+Diagnostic say(const Document& document, const Unreadable& fault) {
+  const std::string_view before = std::string_view(document.text).substr(0, fault.at);
   const size_t line_start = before.rfind('\n') + 1;  // npos + 1 is 0
   const auto starts_character = [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; };
   Diagnostic diagnostic;
@@ -131,8 +153,8 @@ Diagnostic stray_character(const Document& document, size_t at) {
   diagnostic.line = static_cast<uint32_t>(std::ranges::count(before, '\n') + 1);
   diagnostic.column = static_cast<uint32_t>(std::ranges::count_if(before.substr(line_start), starts_character) + 1);
   diagnostic.underline_column = diagnostic.column;
-  diagnostic.message = "this character needs quotes around it";
-  diagnostic.remedy = "Outside of strings and comments TOML is ASCII.";
+  diagnostic.message = fault.message;
+  diagnostic.remedy = fault.remedy;
   diagnostic.source = source_line(document.text, diagnostic.line);
   return diagnostic;
 }
@@ -183,9 +205,7 @@ std::string source_line(std::string_view text, uint32_t line) {
 }
 
 Result<Value, Diagnostic> parse_toml(const Document& document) {
-  if (const auto stray = find_stray_character(document.text)) {
-    return tl::unexpected(stray_character(document, *stray));
-  }
+  if (const auto fault = find_unreadable(document.text)) return tl::unexpected(say(document, *fault));
   const toml::parse_result result = toml::parse(std::string_view(document.text));
   if (result) return convert(result.table());
 

@@ -274,6 +274,21 @@ TEST(Read, RefusesCharactersOutsideOfStringsThatAreNotAscii) {
   }
 }
 
+// Each part is a table in a table, and toml++ takes them down one call within another.
+TEST(Read, SurvivesAKeyOfAMillionParts) {
+  std::string text = "schema = 1\na";
+  for (int i = 0; i < 1'000'000; ++i) text += ".a";
+  EXPECT_FALSE(read_text(text + " = 1\n").policy);
+  EXPECT_FALSE(read_text("schema = 1\n[" + text.substr(11) + "]\n").policy);
+}
+
+TEST(Read, SurvivesAMillionBrackets) {
+  EXPECT_FALSE(read_text("schema = 1\na = " + std::string(1'000'000, '[')).policy);
+  std::string tables = "schema = 1\na = ";
+  for (int i = 0; i < 250'000; ++i) tables += "{a=";
+  EXPECT_FALSE(read_text(tables).policy);
+}
+
 TEST(Read, ShowsPartOfAVeryLongLine) {
   const Reading reading =
       read_text("schema = 1\nname = \"" + std::string(5000, 'x') + "\"; # " + std::string(500, 'y'));

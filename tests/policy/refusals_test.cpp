@@ -59,6 +59,16 @@ alow = ["root"]
     2 | x = [1,
       |        ^
 )"},
+    Case{"TableWithoutAName", R"([[/direct]]
+)", R"(policy.toml:2:3: cannot read key: expected bare key starting character or string delimiter, saw '/'
+    2 | [[/direct]]
+      |   ^
+)"},
+    Case{"KeyOfManyParts", R"(a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a = 1
+)", R"(policy.toml:2:32: this key has too many parts
+    2 | a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a = 1
+      |                                ^ A policy has no such key.
+)"},
     Case{"OneTableWhereThereAreSeveral", R"([service]
 name = "A"
 )", R"(policy.toml:2:1: [service] is one of several
