@@ -57,6 +57,8 @@ class Demo {
     auto far = Responders::start(bed->outside, far_tcp(), far_udp());
     if (!far) return tl::unexpected(far.error());
 
+    say(fmt::format("\n{} {}\n", screen_.paint(Ink::kStrong, "tails-iptc:"),
+                    "a Tor-only network, tried in a machine made of private network namespaces"));
     title("1", "A machine without rules");
     if (auto tried = before(*bed); !tried) return tl::unexpected(tried.error());
 
@@ -64,6 +66,7 @@ class Demo {
     if (auto applied = tails_iptc(*bed, {"apply"}); !applied) return tl::unexpected(applied.error());
 
     title("3", "Who gets where now: real sockets, real UIDs, the real kernel");
+    legend();
     auto wire = testbed::Wire::watch(bed->outside);
     if (!wire) return tl::unexpected(wire.error());
     Tally tally;
@@ -109,6 +112,10 @@ class Demo {
     say(fmt::format("\n{} {}\n\n", screen_.paint(Ink::kName, number), screen_.paint(Ink::kStrong, text)));
   }
   static void say(std::string_view text) { cli::print(text); }
+  static void say_line(std::string line) {
+    line.erase(line.find_last_not_of(' ') + 1);
+    say(line + "\n");
+  }
 
   /// Runs the program as a person would, and shows it.
   Result<void> tails_iptc(const Testbed& bed, const std::vector<std::string>& words) {
@@ -189,14 +196,14 @@ class Demo {
       std::string line = "  " + screen_.paint(Ink::kStrong, section.title);
       line += std::string(kLabelWidth - 2 - section.title.size(), ' ');
       for (size_t i = 0; i < senders.size(); ++i) line += screen_.paint(Ink::kFaint, "│") + "  ";
-      say(line + "\n");
+      say_line(line);
       for (const Destination& destination : section.destinations) {
         line = "    " + std::string(destination.label);
         line += std::string(kLabelWidth - line.size(), ' ');
         for (size_t i = 0; i < senders.size(); ++i) {
           line += cell(answers[i][row] == Answer::kReached, destination.is_for(senders[i].name), tally) + "  ";
         }
-        say(line + "\n");
+        say_line(line);
         ++row;
       }
     }
@@ -267,6 +274,12 @@ class Demo {
     return {};
   }
 
+  void legend() const {
+    say(fmt::format("  {} reached   {} refused   {} reached but should not   {} should reach but did not\n\n",
+                    screen_.paint(Ink::kGood, "✓"), screen_.paint(Ink::kFaint, "✗"), screen_.paint(Ink::kBad, "!"),
+                    screen_.paint(Ink::kBad, "?")));
+  }
+
   void conclude(const Tally& tally) const {
     const std::string good = screen_.paint(Ink::kGood, "✓");
     const std::string bad = screen_.paint(Ink::kBad, "!");
@@ -275,9 +288,6 @@ class Demo {
     say(fmt::format(
         "  {} {} packets left on the cables, {}.\n", tally.leaks == 0 ? good : bad, tally.packets,
         tally.leaks == 0 ? "every one of an attempt that may leave" : fmt::format("{} of them LEAKED", tally.leaks)));
-    say(fmt::format("    {} reached   {} refused   {} reached but should not   {} should reach but did not\n",
-                    screen_.paint(Ink::kGood, "✓"), screen_.paint(Ink::kFaint, "✗"), screen_.paint(Ink::kBad, "!"),
-                    screen_.paint(Ink::kBad, "?")));
   }
 
   void for_real() const {
