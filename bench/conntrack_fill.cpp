@@ -84,7 +84,7 @@ int main(int argc, char** argv) {
         std::fprintf(stderr, "conntrack_fill: cannot build an entry\n");
         return 1;
       }
-      used += MNL_ALIGN(message->nlmsg_len);
+      used += (message->nlmsg_len + 3U) & ~3U;  // MNL_ALIGN, without its sign
     }
     if (mnl_socket_sendto(socket, buffer.data(), used) < 0) {
       std::perror("conntrack_fill: send");
