@@ -5,7 +5,6 @@
 #include <chrono>
 #include <ctime>
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 
 #include "cli/accounts.h"
@@ -74,7 +73,8 @@ class Watcher {
     const std::time_t now = std::time(nullptr);
     std::tm local{};
     ::localtime_r(&now, &local);
-    std::string text = screen.paint(Ink::kFaint, fmt::format("{:%H:%M:%S}", local)) + " ";
+    std::string text =
+        screen.paint(Ink::kFaint, fmt::format("{:02}:{:02}:{:02}", local.tm_hour, local.tm_min, local.tm_sec)) + " ";
     if (sight.kind == Kind::kLost) {
       return text + screen.paint(Ink::kWarning, "the kernel dropped news of flows; reading the table again") + "\n";
     }
