@@ -29,8 +29,11 @@ constexpr std::array<std::string_view, 46> kTargetNames = {
 
 constexpr uint8_t kWorstLogLevel = 7;
 constexpr uint8_t kMaxDscp = 63;
-constexpr uint32_t kTcpResetV4 = 7;  // IPT_TCP_RESET
-constexpr uint32_t kTcpResetV6 = 6;  // IP6T_TCP_RESET
+constexpr uint32_t kTcpResetV4 = 7;   // IPT_TCP_RESET
+constexpr uint32_t kTcpResetV6 = 6;   // IP6T_TCP_RESET
+constexpr uint32_t kEchoReplyV4 = 4;  // IPT_ICMP_ECHOREPLY: never implemented
+constexpr uint32_t kEchoReplyV6 = 5;
+constexpr uint32_t kLastAnswer = 8;  // IPT_ICMP_ADMIN_PROHIBITED, IP6T_ICMP6_REJECT_ROUTE
 
 bool is_one_of_ports(const ruleset::HeaderTest& header) {
   constexpr std::array<uint8_t, 5> kWithPorts = {protocol::kTcp, protocol::kUdp, protocol::kUdplite, protocol::kSctp,
@@ -178,7 +181,9 @@ class Checker {
       const uint32_t reset = table_.family == Family::kIpv4 ? kTcpResetV4 : kTcpResetV6;
       const bool is_tcp = rule.header.protocol == protocol::kTcp && !rule.header.protocol_inverted;
       if (reject->with == reset && !is_tcp) return complain("a TCP reset answers TCP only");
-      if (reject->with > 8) return complain("target \"REJECT\" has no such answer");
+      const uint32_t echo_reply = table_.family == Family::kIpv4 ? kEchoReplyV4 : kEchoReplyV6;
+      if (reject->with > kLastAnswer || reject->with == echo_reply)
+        return complain("target \"REJECT\" has no such answer");
     }
     if (const auto* const log = std::get_if<ruleset::Log>(&rule.target);
         log != nullptr && log->level > kWorstLogLevel) {

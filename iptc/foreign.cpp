@@ -27,9 +27,10 @@ std::vector<uint64_t> known_rules(const TableChange& change, const Record& recor
 }  // namespace
 
 std::vector<ForeignRule> find_foreign(const std::vector<TableChange>& changes, const Record& record,
-                                      uint64_t network_namespace) {
+                                      uint64_t network_namespace, std::set<NamedRule>& named) {
   std::vector<ForeignRule> foreign;
-  for (const TableChange& change : changes) {
+  for (size_t table = 0; table < changes.size(); ++table) {
+    const TableChange& change = changes[table];
     if (!change.differs || change.live.entry_count() == 0) continue;
     const std::vector<uint64_t> known = known_rules(change, record, network_namespace);
     for (const kernel::RawChain& chain : change.live.chains) {
@@ -38,10 +39,10 @@ std::vector<ForeignRule> find_foreign(const std::vector<TableChange>& changes, c
         const auto entry = kernel::view_entry(rest, change.family);
         if (!entry) break;
         ++position;
-        if (!std::ranges::binary_search(known, fingerprint(entry->bytes, change.family))) {
-          foreign.push_back({change.family, change.name, chain.name, position, read_rule(*entry, change.family).rule});
-        }
         rest = rest.subspan(entry->bytes.size());
+        const uint64_t print = fingerprint(entry->bytes, change.family);
+        if (std::ranges::binary_search(known, print) || !named.emplace(table, print).second) continue;
+        foreign.push_back({change.family, change.name, chain.name, position, read_rule(*entry, change.family).rule});
       }
     }
   }

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstdint>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "iptc/plan.h"
@@ -8,8 +11,12 @@
 
 namespace tails::iptc {
 
-/// The live rules of the tables that differ which are neither wanted nor ours by the record, in their order. Pure.
+/// A rule that was named already: the index of its table in the changes, and its fingerprint.
+using NamedRule = std::pair<size_t, uint64_t>;
+
+/// The live rules of the tables that differ which are neither wanted, nor ours by the record, nor in `named`; in their
+/// order. They are added to `named`.
 std::vector<ForeignRule> find_foreign(const std::vector<TableChange>& changes, const Record& record,
-                                      uint64_t network_namespace);
+                                      uint64_t network_namespace, std::set<NamedRule>& named);
 
 }  // namespace tails::iptc

@@ -102,7 +102,8 @@ class Gatherer {
   Result<void> add_if_there(Family family, TableName name) {
     auto live = kernel_.read(family, to_string(name));
     if (live) return add(*std::move(live), name);
-    if (live.error().system_errno == ENOENT) return {};
+    const auto exists = is_there(family, name);
+    if (exists && !*exists && live.error().system_errno == ENOENT) return {};
     return tl::unexpected(live.error());
   }
 

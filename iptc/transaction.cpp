@@ -6,10 +6,12 @@
 #include <cerrno>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "iptc/check.h"
 #include "iptc/closing.h"
+#include "iptc/decode.h"
 #include "iptc/encode.h"
 #include "iptc/foreign.h"
 #include "iptc/kernel/words.h"
@@ -56,7 +58,18 @@ class Stepper {
       if (*guard) guards_.emplace((*guard)->family, encode_guard(**guard));
     }
   }
-  [[nodiscard]] const std::map<Family, kernel::RawTable>& guards() const { return guards_; }
+  /// What to remember of the guards, so that one that a kill leaves behind is known as ours.
+  [[nodiscard]] std::vector<RecordedTable> guard_records(uint64_t network_namespace) const {
+    std::vector<RecordedTable> records;
+    for (const auto& [family, guard] : guards_) {
+      const auto table = decode(guard);
+      if (!table) continue;
+      const TableFingerprint print = fingerprint(guard);
+      records.push_back({network_namespace, family, guard.name, RecordedTable::Kind::kGuard, print.whole,
+                         record_body({}, *table, print, "")});
+    }
+    return records;
+  }
 
   /// Runs the steps. kFailed leaves the reason in `error`.
   Ending run() {
@@ -156,7 +169,7 @@ class Transaction {
     for (const TableChange& change : changes_) {
       outcome_.tables.push_back({change.family, change.name, change.rules, change.differs});
     }
-    outcome_.foreign = find_foreign(changes_, record_, namespace_);
+    note_foreign();
     return options_.dry_run ? look() : apply();
   }
 
@@ -185,10 +198,11 @@ class Transaction {
           error = read.error();
           break;
         }
+        note_foreign();
       }
       if (!stepper.has_committed()) was_open_ = is_open_now();
       stepper.prepare();
-      if (attempt == 0) remember(stepper.guards());
+      if (attempt == 0) remember(stepper.guard_records(namespace_));
       const Ending ending = stepper.run();
       if (ending == Ending::kDone) {
         outcome_.kind = Outcome::Kind::kApplied;
@@ -201,6 +215,13 @@ class Transaction {
     }
     if (!stepper.has_committed()) return refuse(error);
     return go_back(std::move(stepper.before()), std::move(error));
+  }
+
+  /// Adds what another program put there since the last look.
+  void note_foreign() {
+    for (ForeignRule& found : find_foreign(changes_, record_, namespace_, named_)) {
+      outcome_.foreign.push_back(std::move(found));
+    }
   }
 
   [[nodiscard]] bool is_open_now() const {
@@ -253,19 +274,18 @@ class Transaction {
 
   /// Writes the record before the first commit, so that a kill finds it there: it is a map from content to origins,
   /// never a claim about what is live.
-  void remember(const std::map<Family, kernel::RawTable>& guards) {
+  void remember(std::vector<RecordedTable> guards) {
     Record next = record_;
     next.prune(namespace_, [&](const RecordedTable& t) {
       return std::ranges::any_of(changes_, [&](const TableChange& change) {
         return t.family == change.family && t.table == change.live.name && t.whole == fingerprint(change.live).whole;
       });
     });
-    for (const auto& [family, guard] : guards) {
-      next.add({namespace_, family, guard.name, RecordedTable::Kind::kGuard, fingerprint(guard).whole, "\n0\n"});
-    }
+    for (RecordedTable& table : guards) next.add(std::move(table));
     for (RecordedTable& table : wanted_record_) next.add(std::move(table));
     if (next == record_) return;
-    const auto written = next.write(system_.files, options_.run_directory);
+    record_ = std::move(next);
+    const auto written = record_.write(system_.files, options_.run_directory);
     if (!written) {
       outcome_.notices.push_back("The origins of the rules could not be recorded: " + written.error().message + ".");
     }
@@ -279,6 +299,7 @@ class Transaction {
   Record record_;
   std::vector<TableChange> changes_;
   std::vector<RecordedTable> wanted_record_;
+  std::set<NamedRule> named_;
   bool was_open_ = false;
   std::optional<Lock> lock_;
   Outcome outcome_;
