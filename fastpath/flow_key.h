@@ -38,17 +38,27 @@ struct alignas(16) FlowKey {
   friend bool operator==(const FlowKey&, const FlowKey&) = default;
 };
 
-/// Type of the request that an ICMP message is or answers (RFC 792); other types stay.
+/// Type of the request that an ICMP message is or answers (RFC 792, RFC 950); 0, which no request has, for all others:
+/// they never have a flow.
 constexpr uint8_t icmp_request_type(uint8_t type) {
-  if (type == 0) return 8;
-  return type == 14 || type == 16 || type == 18 ? static_cast<uint8_t>(type - 1) : type;
+  switch (type) {
+    case 0: return 8;
+    case 8:
+    case 13:
+    case 15:
+    case 17: return type;
+    case 14:
+    case 16:
+    case 18: return static_cast<uint8_t>(type - 1);
+    default: return 0;
+  }
 }
 
 /// The second of an ICMP key's ports.
 constexpr uint16_t icmp_outside_port(uint8_t type, uint8_t code, Side from) {
   const uint8_t request = icmp_request_type(type);
   const bool by_outside = (request == type) == (from == Side::kOutside);
-  return static_cast<uint16_t>(code << 8 | (by_outside ? 0x80 : 0) | (request & 0x7F));
+  return static_cast<uint16_t>(code << 8 | (by_outside ? 0x80 : 0) | request);
 }
 
 /// The key of a packet's flow. An ICMP error has one too, but never a flow.

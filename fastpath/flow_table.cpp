@@ -142,14 +142,11 @@ void FlowTable::update(FlowEntry& entry, Phase phase, bool refreshes) {
     forget(entry);
     return;
   }
-  const auto p = static_cast<uint32_t>(phase);
-  uint32_t state = (entry.state & ~0xF0U) | p << 4;
-  if (refreshes) {
-    const auto last = static_cast<uint16_t>(now_ticks_[p] + lifetimes_[state & FlowEntry::kClassMask][p]);
-    state = (state & 0xFFFF) | uint32_t{last} << 16;
-  }
+  FlowEntry next = entry;
+  next.state = (entry.state & ~0xF0U) | static_cast<uint32_t>(phase) << 4;
+  if (refreshes) refresh(next);
   // A line of cache that is written must travel back to memory; most packets of a flow change nothing.
-  if (state != entry.state) entry.state = state;
+  if (next.state != entry.state) entry.state = next.state;
 }
 
 void FlowTable::forget(FlowEntry& entry) {

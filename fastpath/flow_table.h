@@ -86,6 +86,12 @@ class FlowTable {
   /// The flow is in `phase` now; with `refreshes` its timeout starts again. kNone forgets it.
   void update(FlowEntry& entry, Phase phase, bool refreshes);
   void forget(FlowEntry& entry);
+  /// The flow lives its whole timeout from now on.
+  void refresh(FlowEntry& entry) const {
+    const auto p = static_cast<size_t>(entry.phase());
+    const auto last = static_cast<uint16_t>(now_ticks_[p] + lifetimes_[entry.state & FlowEntry::kClassMask][p]);
+    entry.state = (entry.state & 0xFFFF) | uint32_t{last} << 16;
+  }
   void set_owner(FlowEntry& entry, uint8_t owner) {
     entry.state = (entry.state & ~(0x3FU << 9)) | uint32_t{owner} << 9;
   }

@@ -7,6 +7,7 @@
 #include "net/interface_name.h"
 #include "net/owner_tag.h"
 #include "net/packet.h"
+#include "net/wire.h"
 
 namespace tails::fastpath {
 
@@ -60,6 +61,14 @@ constexpr ConnState conn_state(StateIndex index) {
 }
 constexpr Direction direction_of(StateIndex index) {
   return index == StateIndex::kReply || index == StateIndex::kRelatedReply ? Direction::kReply : Direction::kOriginal;
+}
+
+/// A DHCP client's message from the inside, or a server's from the outside (RFC 2131 section 4.1).
+constexpr bool is_dhcp(Side from, const wire::Ipv4& ip) {
+  constexpr Port kServer = 67, kClient = 68;
+  const bool out = from == Side::kInside;
+  return ip.protocol == protocol::kUdp && ip.source_port == (out ? kClient : kServer) &&
+         ip.destination_port == (out ? kServer : kClient);
 }
 
 /// The packet as the rule set of the machine sees it. `owner` is a tag of `view` or 0; from the outside only a guest's

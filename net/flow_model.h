@@ -103,6 +103,12 @@ class FlowBook {
   void pass(Side from, const FlowTuple& tuple, const Sight& sight, uint8_t owner, uint64_t now_seconds);
   /// Forgets the flow that such a packet belongs to, if there is one.
   void forget(Side from, const FlowTuple& tuple);
+  /// Forgets every flow for which `is_unwanted(opener's side, opener's tuple, owner)`.
+  template <class Predicate>
+  void forget_if(Predicate&& is_unwanted) {
+    std::erase_if(
+        flows_, [&](const auto& flow) { return is_unwanted(flow.first.first, flow.first.second, flow.second.owner); });
+  }
   /// Number of flows that live at `now_seconds`; forgets the others.
   size_t expire(uint64_t now_seconds);
 
