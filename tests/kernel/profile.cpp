@@ -1,9 +1,11 @@
 #include "tests/kernel/profile.h"
 
+#include "iptc/files.h"
+#include "iptc/kernel/kernel.h"
+#include "iptc/transaction.h"
 #include "policy/profiles.h"
 #include "policy/read.h"
-#include "ruleset/text_writer.h"
-#include "tests/kernel/harness/program.h"
+#include "tests/kernel/harness/scratch_directory.h"
 
 namespace tails::testbed {
 namespace {
@@ -40,13 +42,17 @@ std::vector<Testbed::Guest> guests_of(const policy::Policy& policy) {
 }
 
 Result<void> enforce(const Testbed& bed, const ruleset::RuleSet& rules) {
+  const ScratchDirectory scratch;
   const Inside inside(bed.host);
-  for (const auto& [family, program] :
-       {std::pair(Family::kIpv4, "iptables-legacy-restore"), std::pair(Family::kIpv6, "ip6tables-legacy-restore")}) {
-    const std::string text = ruleset::write_save(rules, family);
-    auto loaded = run_checked({.arguments = {program}, .input = text, .has_private_run = true});
-    if (!loaded) return tl::unexpected(loaded.error());
-  }
+  const auto kernel = iptc::kernel::running_kernel();
+  const auto files = iptc::system_files();
+  iptc::Options options;
+  options.policy = "test";
+  options.lock_path = scratch.path() + "/xtables.lock";
+  options.run_directory = scratch.path() + "/tails-iptc";
+  const auto outcome = iptc::commit({*kernel, *files}, rules, options);
+  if (!outcome) return tl::unexpected(outcome.error());
+  if (outcome->failure) return tl::unexpected(*outcome->failure);
   return {};
 }
 

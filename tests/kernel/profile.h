@@ -38,7 +38,7 @@ inline constexpr std::array<const char*, 3> kProfiles = {"tails", "tails-i2p", "
 /// Guests that a testbed needs for the policy.
 std::vector<Testbed::Guest> guests_of(const policy::Policy& policy);
 
-/// Puts rules in force in a testbed's host.
+/// Puts rules in force in a testbed's host, by the same transaction that `apply` makes.
 Result<void> enforce(const Testbed& bed, const ruleset::RuleSet& rules);
 
 }  // namespace tails::testbed

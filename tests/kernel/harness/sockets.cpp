@@ -117,7 +117,7 @@ int try_connected_udp(const Endpoint& to, const SocketOptions& options, std::chr
   if (!socket) return socket.error().system_errno;
   const SocketAddress address(to);
   if (::connect(socket->get(), address.get(), address.length) != 0) return errno;
-  if (::send(socket->get(), "hello", 5, 0) < 0) return errno;
+  if (::send(socket->get(), "hello", 5, 0) < 0 && errno != EPERM) return errno;
   if (!wait_for(socket->get(), POLLIN, patience)) return ETIMEDOUT;
   std::array<char, 64> answer{};
   return ::recv(socket->get(), answer.data(), answer.size(), 0) < 0 ? errno : 0;

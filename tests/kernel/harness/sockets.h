@@ -31,7 +31,8 @@ int try_tcp(const Endpoint& to, const SocketOptions& options = {},
 
 /// What an unconnected sendto(2) of a few bytes says.
 int try_udp(const Endpoint& to, const SocketOptions& options = {});
-/// A connected UDP socket: sends, then asks for the answer; ECONNREFUSED comes by ICMP. ETIMEDOUT: silence.
+/// A connected UDP socket: sends, then asks for the answer. ECONNREFUSED: an ICMP error came, be it this kernel's own
+/// (the send itself then said EPERM, and the next call on the socket tells why). ETIMEDOUT: silence.
 int try_connected_udp(const Endpoint& to, const SocketOptions& options = {},
                       std::chrono::milliseconds patience = std::chrono::milliseconds(700));
 
