@@ -2,13 +2,16 @@
 
 #include <fmt/format.h>
 
+#include "cli/accounts.h"
 #include "cli/commands.h"
+#include "cli/findings_text.h"
 #include "cli/log.h"
 #include "cli/operand.h"
 #include "cli/rule_counts.h"
 #include "cli/text_diff.h"
 #include "cli/transaction_report.h"
 #include "policy/system_environment.h"
+#include "proof/prove.h"
 #include "ruleset/text_writer.h"
 
 namespace tails::cli {
@@ -85,6 +88,14 @@ Result<ExitStatus> run(const Invocation& invocation) {
   iptc::Options options = transaction_options(invocation.global, fmt::format("{} ({})", name, wanted->policy->source));
   options.dry_run = invocation.arguments.has("--dry-run");
   options.or_lockdown = or_lockdown;
+  options.check = [&](const ruleset::RuleSet& rules) -> Result<void> {
+    const Clock::time_point proof_start = Clock::now();
+    const Result<proof::Proof> proof = proof::prove(rules, *wanted->policy);
+    if (!proof) return tl::unexpected(proof.error());
+    log::debug(fmt::format("proved in {:.1f} ms", Milliseconds(Clock::now() - proof_start).count()));
+    if (proof->holds()) return {};
+    return refusal(*proof, rules, user_names(invocation.global, &*wanted->policy, environment));
+  };
   const LiveSystem system;
   const Result<iptc::Outcome> outcome = iptc::commit(system.get(), wanted->rules, options);
   if (!outcome) return report_refusal(invocation, outcome.error(), Clock::now() - start);
@@ -102,7 +113,8 @@ constinit const Command kApply{
     .group = Group::kRules,
     .summary = "Put the policy in place, as one transaction",
     .description =
-        "Puts the policy's rules into filter and nat of IPv4 and filter of IPv6. At no instant is anything let "
+        "Proves the policy's leak properties, then puts its rules into filter and nat of IPv4 and filter of IPv6. At "
+        "no instant is anything let "
         "through that neither the old nor the new rules allow. The three tables are the policy's whole: foreign "
         "rules in them are named and removed. Does nothing where the live rules already are the policy's. "
         "Where the system refuses, the rules stay, or come back, as they were.",

@@ -2,13 +2,16 @@
 
 #include <fmt/format.h>
 
+#include "cli/accounts.h"
 #include "cli/commands.h"
+#include "cli/findings_text.h"
 #include "cli/json.h"
 #include "cli/log.h"
 #include "cli/operand.h"
 #include "cli/rule_counts.h"
 #include "policy/lower.h"
 #include "policy/system_environment.h"
+#include "proof/prove.h"
 
 namespace tails::cli {
 namespace {
@@ -25,15 +28,27 @@ Result<ExitStatus> run(const Invocation& invocation) {
     if (!policy) {
       log::error(policy.error());
       status = std::max(status, exit_status(policy.error().kind));
-      checked.push_back({file, "", policy.error().message, {}});
+      checked.push_back({file, "", policy.error().message, {}, std::nullopt});
       continue;
     }
     const ruleset::RuleSet rules = policy::lower(*policy);
+    const Result<proof::Proof> proof = proof::prove(rules, *policy);
+    const Result<void> holds = !proof ? tl::unexpected(proof.error())
+                               : proof->holds()
+                                   ? Result<void>()
+                                   : refusal(*proof, rules, user_names(invocation.global, &*policy, environment));
+    if (!holds) {
+      log::error(holds.error());
+      status = std::max(status, exit_status(holds.error().kind));
+      checked.push_back(
+          {file, policy->name, holds.error().message, rules, proof ? std::optional(*proof) : std::nullopt});
+      continue;
+    }
     const std::vector<RuleCount> counts = rule_counts(rules);
-    checked.push_back({file, policy->name, "", rules});
+    checked.push_back({file, policy->name, "", rules, *proof});
     if (invocation.global.json || invocation.global.verbosity < 0) continue;
-    print(fmt::format("{} {}: policy \"{}\", {}\n", invocation.out.paint(Ink::kGood, "ok"), file, policy->name,
-                      counts_in_words(counts)));
+    print(fmt::format("{} {}: policy \"{}\", {}; all {} leak properties hold\n", invocation.out.paint(Ink::kGood, "ok"),
+                      file, policy->name, counts_in_words(counts), proof->findings.size()));
   }
   if (invocation.global.json) print(json::checked(checked));
   return status;
@@ -47,7 +62,9 @@ constinit const Command kCheck{
     .summary = "Read policies and say what is wrong with them",
     .description =
         "Reads policy files (or built-in profiles), looks up every account and says all that is wrong at once, "
-        "each with its line. Needs no root and touches no kernel. Without FILE the policy in charge is checked.",
+        "each with its line; then proves the leak properties over the rules that the policy would become. Needs no "
+        "root "
+        "and touches no kernel. Without FILE the policy in charge is checked.",
     .options = {},
     .operands = {.name = "FILE",
                  .help = "A policy file or a built-in profile",

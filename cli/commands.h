@@ -16,6 +16,8 @@ extern const Command kReset;
 extern const Command kStatus;
 extern const Command kShow;
 extern const Command kExplain;
+extern const Command kProve;
+extern const Command kDiff;
 extern const Command kCheck;
 extern const Command kConntrackList;
 extern const Command kConntrackFlush;

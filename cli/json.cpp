@@ -85,6 +85,33 @@ Json of(const RuleCount& count) {
   return Json{{"family", number(count.family)}, {"table", to_string(count.table)}, {"rules", count.rules}};
 }
 
+/// The rule that a finding names, and where it comes from.
+Json properties(const proof::Proof& proof, const ruleset::RuleSet& rules) {
+  Json list = Json::array();
+  for (const proof::Finding& finding : proof.findings) {
+    const bool holds = finding.holds == Tristate::kYes;
+    list.push_back({{"name", finding.property},
+                    {"holds", of(finding.holds)},
+                    {"counterexample", finding.counterexample ? of(*finding.counterexample) : Json(nullptr)},
+                    {"rule", or_null(ruleset::write_rule(finding.rule))},
+                    {"origin", holds ? Json(nullptr) : origin_of(rules, finding.rule.origin())},
+                    {"entry", holds ? Json(nullptr) : entry_of(rules, finding.rule.origin())},
+                    {"fact", or_null(finding.fact)}});
+  }
+  return list;
+}
+
+std::string_view text(proof::Difference::Kind kind) {
+  using Kind = proof::Difference::Kind;
+  switch (kind) {
+    case Kind::kVerdict: return "verdict";
+    case Kind::kDestination: return "destination";
+    case Kind::kSource: return "source";
+    case Kind::kUnknown: return "unknown";
+  }
+  return "";
+}
+
 std::string_view text(StatusReport::State state) {
   switch (state) {
     case StatusReport::State::kInForce: return "in-force";
@@ -160,21 +187,62 @@ std::string evaluation(const ruleset::Evaluation& evaluation, const Packet& pack
   });
 }
 
+std::string proof(const proof::Proof& proof, const ruleset::RuleSet& rules, duration<double, std::milli> time) {
+  Json notes = Json::array();
+  for (const std::string& note : proof.notes) notes.push_back(note);
+  Json assumptions = Json::array();
+  for (const std::string_view assumption : proof::assumptions()) assumptions.push_back(assumption);
+  return document(Json{{"holds", proof.holds()},
+                       {"properties", properties(proof, rules)},
+                       {"notes", std::move(notes)},
+                       {"assumptions", std::move(assumptions)},
+                       {"milliseconds", milliseconds(time)}});
+}
+
+std::string comparison(const proof::Comparison& comparison, const ruleset::RuleSet& a, const ruleset::RuleSet& b) {
+  Json differences = Json::array();
+  for (const proof::Difference& difference : comparison.differences) {
+    Json json{{"packet", of(difference.packet)}, {"kind", text(difference.kind)}};
+    const auto add = [&](const std::string& side, const ruleset::Evaluation& evaluation,
+                         const ruleset::RuleSet& rules) {
+      const bool is_doubtful = evaluation.verdict == Verdict::kUnknown && evaluation.depends_on;
+      const ruleset::RuleRef& rule = is_doubtful ? *evaluation.depends_on : evaluation.decided_by;
+      json[side] = verdict_text(evaluation.verdict);
+      json[side + "_rule"] = or_null(ruleset::write_rule(rule));
+      json[side + "_origin"] = origin_of(rules, is_doubtful ? rule.origin() : deciding_origin(evaluation));
+      json[side + "_redirected_to"] =
+          evaluation.redirected_to ? Json(endpoint_text(*evaluation.redirected_to)) : Json(nullptr);
+    };
+    add("a", difference.a, a);
+    add("b", difference.b, b);
+    differences.push_back(std::move(json));
+  }
+  return document(
+      Json{{"same", comparison.is_same()}, {"differences", std::move(differences)}, {"more", comparison.has_more}});
+}
+
 std::string checked(const std::vector<CheckedPolicy>& policies) {
   Json list = Json::array();
+  Json all_properties = Json::array();
   bool holds = true;
   for (const CheckedPolicy& policy : policies) {
     Json tables = Json::array();
     for (const ruleset::Table& table : policy.rules.tables)
       tables.push_back(of({table.family, table.name, table.rule_count()}));
     holds = holds && policy.error.empty();
+    if (policy.proof) {
+      for (Json& property : properties(*policy.proof, policy.rules)) {
+        property["file"] = policy.file;
+        all_properties.push_back(std::move(property));
+      }
+    }
     list.push_back({{"file", policy.file},
                     {"policy", or_null(policy.name)},
                     {"holds", policy.error.empty()},
                     {"tables", std::move(tables)},
                     {"error", or_null(policy.error)}});
   }
-  return document(Json{{"holds", holds}, {"properties", Json::array()}, {"policies", std::move(list)}});
+  return document(Json{{"holds", holds}, {"properties", std::move(all_properties)}, {"policies", std::move(list)}});
 }
 
 std::string status(const StatusReport& report) {

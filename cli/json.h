@@ -8,6 +8,8 @@
 #include "iptc/transaction.h"
 #include "net/packet.h"
 #include "net/result.h"
+#include "proof/difference.h"
+#include "proof/prove.h"
 #include "ruleset/evaluator.h"
 
 /// The JSON documents that others read. Keys are a contract (docs/cli.md): new ones may come, none goes or changes its
@@ -31,10 +33,18 @@ struct CheckedPolicy {
   std::string name;   ///< Empty where it was rejected.
   std::string error;  ///< Empty where it holds.
   ruleset::RuleSet rules;
+  std::optional<proof::Proof> proof;  ///< Absent where it was rejected before it came to that.
 };
 
 /// `check`.
 std::string checked(const std::vector<CheckedPolicy>& policies);
+
+/// `prove`.
+std::string proof(const proof::Proof& proof, const ruleset::RuleSet& rules,
+                  std::chrono::duration<double, std::milli> time);
+
+/// `diff`.
+std::string comparison(const proof::Comparison& comparison, const ruleset::RuleSet& a, const ruleset::RuleSet& b);
 
 /// `status`.
 std::string status(const StatusReport& report);

@@ -203,7 +203,9 @@ class FamilyComparison {
       for (const Chain& chain : table.chains) {
         const auto add = [&](size_t index) {
           const RuleRef ref{&table, &chain, index};
-          if (ref.origin() == rule.origin()) list.push_back(ref);
+          // By value: one entry may stand in the list of origins more than once.
+          const Origin* other = rules.origin(ref.origin());
+          if (other != nullptr && *other == *origin) list.push_back(ref);
         };
         if (chain.is_builtin()) add(RuleRef::kPolicy);
         for (size_t i = 0; i < chain.rules.size(); ++i) add(i);

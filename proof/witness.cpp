@@ -65,6 +65,12 @@ void prefer_flow_and_interfaces(Wishes& wishes, const PacketSpace& space, Hook h
                          [&](ConnState state) { return space.states(state); });
   wishes.prefer(space.direction(Direction::kOriginal));
   wishes.prefer(~space.has_recorded());
+  wishes.prefer(space.layout().later_fragment, 0);
+  // TCP as a plain program sends it in this state: else another protocol makes the better example.
+  const Bdd opens = space.states(ConnState::kNew | ConnState::kRelated);
+  const auto flags = [&](uint8_t value) { return space.equals(space.layout().tcp_flags, value); };
+  const Bdd usual = Bdd::choose(opens, flags(tcp_flag::kSyn), flags(tcp_flag::kAck));
+  wishes.prefer(PacketSpace::implies(space.protocol(protocol::kTcp), usual));
   const auto out = [&](const InterfaceName& name) { return is_known(space, name) ? space.out(name) : Bdd(); };
   const auto in = [&](const InterfaceName& name) { return is_known(space, name) ? space.in(name) : Bdd(); };
   if (hook != Hook::kInput) wishes.prefer_first_of(familiar.interfaces, out);
@@ -106,7 +112,6 @@ void prefer_addresses(Wishes& wishes, const PacketSpace& space, const Familiar& 
 
 void prefer_transport(Wishes& wishes, const PacketSpace& space, const Familiar& familiar) {
   const Layout& l = space.layout();
-  wishes.prefer(l.later_fragment, 0);
   const auto port = [&](Port number) { return space.equals(l.destination_port, number); };
   if (!wishes.prefer_first_of(familiar.ports, port)) wishes.prefer_first_of(kCommonPorts, port);
   wishes.prefer_first_of(std::array{Port{40000}, Port{53}},

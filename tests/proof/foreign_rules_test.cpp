@@ -148,8 +148,8 @@ TEST(ForeignRules, EstablishedIgnoresTheOwner) {
   rules.first_in("OUTPUT", "-m state --state ESTABLISHED -j ACCEPT").prove();
   EXPECT_EQ(rules.broken(), "established-owner lowering");
   EXPECT_EQ(rules.said("established-owner"),
-            "fails: OUTPUT proto 6 [198.51.100.7]:40000 -> [192.0.2.1]:443 in '' out 'eth0' uid 1000 state 2 original "
-            "flags 0x2\n"
+            "fails: OUTPUT proto 17 [198.51.100.7]:40000 -> [192.0.2.1]:443 in '' out 'eth0' uid 1000 state 2 original "
+            "flags 0x0\n"
             "  -A OUTPUT -m state --state ESTABLISHED -j ACCEPT");
 }
 
