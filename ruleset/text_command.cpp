@@ -116,6 +116,11 @@ class LineReader {
   }
 
   Problem read_core(char letter, const Token& option) {
+    // iptables 1.8.9 takes the whole of "-olo" for the name of the interface there.
+    if (words_.is_glued()) {
+      return problem(option, "the value of " + quoted(option.value) + " does not stand apart",
+                     "Write a blank between the option and its value.");
+    }
     switch (letter) {
       case 'A':
       case 'I':
@@ -238,9 +243,7 @@ class LineReader {
     command_.jump = name;
     command_.is_goto = is_goto;
     is_jump_ = is_goto || is_chain_(name.value);
-    // A target of that name still has its options, though the kernel will never see them.
-    if (is_jump_ && find_target(name.value, family_) == nullptr) return std::nullopt;
-    return extensions_.set_target(name);
+    return is_jump_ ? std::nullopt : extensions_.set_target(name);
   }
 
   Problem read_fragment(const Token& option) {

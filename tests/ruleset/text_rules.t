@@ -14,9 +14,9 @@
 -j DROP;=;OK
 -j RETURN;=;OK
 --jump ACCEPT;-j ACCEPT;OK
--jACCEPT;-j ACCEPT;OK
+-jACCEPT;;FAIL
 --ju ACCEPT;-j ACCEPT;OK
---jump=ACCEPT;-j ACCEPT;OK
+--jump=ACCEPT;;FAIL
 -j;;FAIL
 -j "";;FAIL
 -j ACCEPT -j DROP;;FAIL
@@ -54,7 +54,8 @@ ACCEPT;;FAIL
 --out-interface lo;-o lo;OK
 --out lo;-o lo;OK
 -o lo -o eth0;;FAIL
--olo;-o lo;OK
+-olo;;THEIRS
+--out-interface=lo;;FAIL
 
 # Protocols
 -p tcp;=;OK
@@ -252,7 +253,8 @@ ACCEPT;;FAIL
 -m limit --limit 20/sec --limit-burst 5;-m limit --limit 20/sec;OK
 -m limit --limit 6/minute;-m limit --limit 6/min;OK
 -m limit --limit 7/min;=;OK
--m limit --limit 1/day;=;OK
+-m limit --limit 2/day;=;OK
+-m limit --limit 1/day;=;OURS
 -m limit --limit 11/hour;=;OK
 -m limit --limit 60/min;-m limit --limit 1/sec;OK
 -m limit --limit 10000/sec;=;OK
@@ -288,7 +290,8 @@ ACCEPT;;FAIL
 
 # addrtype
 -m addrtype --dst-type LOCAL;=;OK
--m addrtype --dst-type local,broadcast;-m addrtype --dst-type LOCAL,BROADCAST;OK
+-m addrtype --dst-type local,anycast;-m addrtype --dst-type LOCAL,ANYCAST;OK
+-m addrtype --dst-type BROADCAST,THROW,NAT,XRESOLVE;=;OURS
 -m addrtype --src-type UNICAST;=;OK
 -m addrtype ! --src-type UNICAST ! --dst-type LOCAL;=;OK
 -m addrtype --dst-type ! LOCAL;-m addrtype ! --dst-type LOCAL;OURS
@@ -314,7 +317,7 @@ ACCEPT;;FAIL
 -m comment --comment ! -j ACCEPT;-m comment --comment "!" -j ACCEPT;OK
 -m comment --comment "åäö €";=;OK
 -m comment --comment "$(reboot) `reboot` %s %n";=;OK
--m comment --comment "not closed;;FAIL
+-m comment --comment "not closed;;THEIRS
 -m comment ! --comment x;;FAIL
 -m comment;;FAIL
 
@@ -412,7 +415,7 @@ ACCEPT;;FAIL
 -d 127.0.0.0/8 -o lo -p tcp -j ACCEPT -m state --state NEW;-d 127.0.0.0/8 -o lo -p tcp -m state --state NEW -j ACCEPT;OK
 -s 192.0.2.1/33;;FAIL
 -s 192.0.2.1/-1;;FAIL
--s 192.0.2.1/;;THEIRS
+-s 192.0.2.1/;;FAIL
 -s 192.0.2.256;;FAIL
 -s 192.0.2.1.1;;FAIL
 -s 192.0.2.01;;THEIRS
