@@ -198,7 +198,7 @@ class LineReader {
     tests = *std::move(read);
     if (*inverted && tests.front().is_any()) tests.front() = {{family_, 0, 0}, {family_, 0, 0}, true};
     tests.front().inverted = *inverted;
-    if (tests.size() > 1) list_token_ = *value;
+    if (tests.size() > 1 && !list_token_) list_token_ = *value;
     return std::nullopt;
   }
 
