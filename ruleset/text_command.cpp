@@ -84,7 +84,7 @@ class LineReader {
     }
     extensions_.add_longer(name, longer);
     std::ranges::sort(longer);
-    longer.erase(std::ranges::unique(longer).begin(), longer.end());
+    longer.erase(std::unique(longer.begin(), longer.end()), longer.end());
     if (longer.size() > 1) {
       return problem(
           option, "--" + std::string(name) + " can be --" + std::string(longer[0]) + " or --" + std::string(longer[1]));
