@@ -136,7 +136,8 @@ Ipv4 read_ipv4(Bytes packet, const ReadOptions& options) {
   ip.destination = IpAddress::from_wire(Family::kIpv4, packet.data() + 16);
   if (options.ip_checksum && checksum_add(packet.first(header)) != 0xFFFF) return stop(Fault::kIpChecksum);
 
-  constexpr uint16_t kMoreFragments = 0x2000, kFragmentOffset = 0x1FFF;
+  constexpr uint16_t kMoreFragments = 0x2000;
+  constexpr uint16_t kFragmentOffset = 0x1FFF;
   const uint16_t fragment = word_at(packet, 6);
   ip.later_fragment = (fragment & kFragmentOffset) != 0;
   if ((fragment & (kMoreFragments | kFragmentOffset)) != 0) return stop(Fault::kFragment);

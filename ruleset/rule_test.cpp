@@ -97,7 +97,8 @@ struct Matcher {
     const Packet& p = packet();
     if (m.state_mask) {
       auto bits = static_cast<uint32_t>(p.state);
-      constexpr uint32_t kSourceNat = 1U << 4, kDestinationNat = 1U << 5;  // IPS_SRC_NAT, IPS_DST_NAT
+      constexpr uint32_t kSourceNat = 1U << 4;       // IPS_SRC_NAT
+      constexpr uint32_t kDestinationNat = 1U << 5;  // IPS_DST_NAT
       if (has_flow(p) && (p.status & kSourceNat) != 0) bits |= ConntrackMatch::kSnat;
       if (has_flow(p) && (p.status & kDestinationNat) != 0) bits |= ConntrackMatch::kDnat;
       if (((*m.state_mask & bits) != 0) == m.state_inverted) return Tristate::kNo;

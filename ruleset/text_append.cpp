@@ -21,8 +21,8 @@ void append_quoted(std::string& out, std::string_view text) {
 
 void append_number(std::string& out, uint64_t value, int base) {
   std::array<char, 20> digits{};
-  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value, base).ptr;
-  out.append(digits.data(), end);
+  const auto* const end = std::to_chars(digits.data(), digits.data() + digits.size(), value, base).ptr;
+  out.append(digits.data(), static_cast<size_t>(end - digits.data()));
 }
 
 void append_hex(std::string& out, uint64_t value, size_t min_digits) {

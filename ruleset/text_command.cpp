@@ -106,8 +106,8 @@ class LineReader {
   }
 
   Problem refuse_unknown(const Token& option, std::string_view name) const {
-    std::vector<std::string_view> known;
-    for (const CoreOption& core : kCoreOptions) known.push_back(core.name);
+    std::vector<std::string_view> known(kCoreOptions.size());
+    std::ranges::transform(kCoreOptions, known.begin(), &CoreOption::name);
     extensions_.add_longer("", known);
     std::string remedy;
     const auto meant = name.empty() ? std::nullopt : nearest(name, known);

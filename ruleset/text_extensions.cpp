@@ -168,11 +168,12 @@ Read<bool> Extensions::read(const Token& option, std::string_view name) {
     return found != nullptr && (draft.number > unknown || (draft.seen >> found->slot & 1) == 0);
   };
   const Option<Target>* const of_target = target_ ? find_option(target_->extension, name) : nullptr;
-  bool is_target_next = of_target != nullptr && takes(*target_, of_target);
-  for (auto draft = matches_.rbegin(); draft != matches_.rend(); ++draft) {
-    if (is_target_next && target_->number > draft->number) return done(apply(*target_, *of_target, option));
-    const Option<Match>* const of_match = find_option(draft->extension, name);
-    if (takes(*draft, of_match)) return done(apply(*draft, *of_match, option));
+  const bool is_target_next = of_target != nullptr && takes(*target_, of_target);
+  for (size_t i = matches_.size(); i > 0; --i) {
+    Draft<Match>& draft = matches_[i - 1];
+    if (is_target_next && target_->number > draft.number) break;
+    const Option<Match>* const of_match = find_option(draft.extension, name);
+    if (takes(draft, of_match)) return done(apply(draft, *of_match, option));
   }
   if (is_target_next) return done(apply(*target_, *of_target, option));
 

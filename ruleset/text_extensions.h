@@ -60,7 +60,7 @@ class Extensions {
   Problem read_bytes(const Token& option);
   [[nodiscard]] const Extension<Match>* match_of_protocol() const;
   [[nodiscard]] size_t newest_unknown() const;
-  Draft<Match>& new_match(const Extension<Match>* extension, const Token& name, std::string_view kernel_name);
+  Draft<Match>& new_match(const Extension<Match>* extension, const Token& at, std::string_view name);
   template <class Opaque, class V>
   Read<V> finish(Draft<V>& draft, std::string_view flag) const;
   [[nodiscard]] Problem check_protocol(const Draft<Match>& draft, const HeaderTest& header) const;

@@ -66,6 +66,8 @@ class Tokenizer {
   static constexpr size_t kMaxWords = 250;
 
  private:
+  Read<Token> take_word(std::string_view line, size_t& at);
+
   std::vector<Token> tokens_;
   std::string unescaped_;  ///< Where values live that differ from the line.
 };
