@@ -11,7 +11,7 @@ check_pie_supported()
 # -iquote and not -I: our folder net/ must not hide the system's <net/if.h>.
 add_compile_options("SHELL:-iquote ${PROJECT_SOURCE_DIR}" "SHELL:-iquote ${PROJECT_BINARY_DIR}")
 add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wnull-dereference -Wformat=2 -Werror)
-foreach(warning -Wold-style-cast -Wnon-virtual-dtor -Woverloaded-virtual -Wdeprecated-copy-dtor)
+foreach(warning -Wold-style-cast -Wnon-virtual-dtor -Woverloaded-virtual)
   add_compile_options($<$<COMPILE_LANGUAGE:CXX>:${warning}>)
 endforeach()
 add_compile_options(-fstack-protector-strong -fcf-protection=full -ffile-prefix-map=${PROJECT_SOURCE_DIR}=.)

@@ -8,12 +8,15 @@ import tempfile
 import unittest
 
 LAYERING = pathlib.Path(__file__).with_name("layering")
+ARCHITECTURE = pathlib.Path(__file__).parents[2] / "docs" / "architecture.md"
 
 
-def run(files):
-    """Runs the check over a tree of {path: text}; returns (exit status, output)."""
+def run(files, architecture=None):
+    """Runs the check over a tree of {path: text}, by the real table of rooms or another; (exit status, output)."""
+    if architecture is None:
+        architecture = ARCHITECTURE.read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as root:
-        for name, text in files.items():
+        for name, text in {**files, "docs/architecture.md": architecture}.items():
             path = pathlib.Path(root, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
@@ -29,7 +32,7 @@ class Layering(unittest.TestCase):
             "policy/a.cpp": '#include "ruleset/a.h"\n#include "net/a.h"\n',
             "iptc/a.cpp": '#include "iptc/kernel/a.h"\n#include "ruleset/a.h"\n',
             "iptc/kernel/a.cpp": '#include <libiptc/libiptc.h>\n#include <linux/netfilter/xt_owner.h>\n#include "net/a.h"\n',
-            "proof/a.cpp": "#include <bdd.h>\n",
+            "proof/a.cpp": '#include <bdd.h>\n#include "policy/policy.h"\n',
             "conntrack/a.cpp": "#include <libnetfilter_conntrack/libnetfilter_conntrack.h>\n"
                                "#include <linux/netfilter/nf_conntrack_tcp.h>\n",
             "host/a.cpp": "#include <linux/netfilter/nfnetlink_log.h>\n",
@@ -52,6 +55,24 @@ class Layering(unittest.TestCase):
     def test_a_room_within_a_room_does_not_see_the_outer_one(self):
         self.assertEqual(run({"iptc/kernel/a.cpp": '#include "iptc/encode.h"\n'}),
                          (1, 'iptc/kernel/a.cpp:1: iptc/kernel/ may not include iptc/ ("iptc/encode.h")\n'))
+
+    def test_the_proof_does_not_know_the_other_judge(self):
+        self.assertEqual(run({"proof/a.cpp": '#include "policy/decide.h"\n#include "policy/lower.h"\n'}),
+                         (1, 'proof/a.cpp:1: proof/ may not include "policy/decide.h"\n'
+                             'proof/a.cpp:2: proof/ may not include "policy/lower.h"\n'))
+
+    def test_the_table_of_the_documentation_decides(self):
+        table = ("| folder | what lives here | may include |\n|---|---|---|\n"
+                 "| `a/` | x | nothing of ours |\n| `b/` `c/` | x | `a/ d/e/` |\n| `d/e/` | x | all |\n| `f/` | x | |\n")
+        self.assertEqual(run({
+            "a/x.h": '#include "b/x.h"\n',
+            "b/x.h": '#include "a/x.h"\n#include "d/e/x.h"\n#include "c/x.h"\n',
+            "d/e/x.h": '#include "b/x.h"\n#include "c/x.h"\n',
+            "f/x.h": "\n",
+        }, table), (1, 'a/x.h:1: a/ may not include b/ ("b/x.h")\n'
+                       'b/x.h:3: b/ may not include c/ ("c/x.h")\n'
+                       "f/x.h:1: is in no room of the house\n"))
+        self.assertEqual(run({"a/x.h": "\n"}, "no table"), (1, "docs/architecture.md: no table of rooms found\n"))
 
     def test_tests_are_nobodys_dependency(self):
         self.assertEqual(run({"policy/a.cpp": '#include "tests/support/packets.h"\n'}),
