@@ -11,6 +11,7 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <utility>
 
 #include "tests/kernel/harness/descriptor.h"
 #include "tests/kernel/harness/failure.h"
@@ -39,32 +40,55 @@ constexpr int kCannotBecome = 101;
 
 }  // namespace
 
-Result<std::string> as_user(Uid user, Gid group, const std::function<std::string()>& work) {
+Result<InBackground> InBackground::start(Uid user, Gid group, const std::function<std::string()>& work) {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return system_failure("pipe2");
-  const Descriptor read_end(ends[0]);
-  Descriptor write_end(ends[1]);
+  Descriptor read_end(ends[0]);
+  const Descriptor write_end(ends[1]);
   const pid_t child = ::fork();
   if (child < 0) return system_failure("fork");
   if (child == 0) answer(user, group, work, write_end.get());
-  write_end.close();
+  return InBackground(child, std::move(read_end), user);
+}
+
+Result<InBackground> InBackground::start(Uid user, const std::function<std::string()>& work) {
+  return start(user, Gid{user.value}, work);
+}
+
+InBackground::InBackground(InBackground&& other) noexcept
+    : child_(std::exchange(other.child_, -1)), answer_(std::move(other.answer_)), user_(other.user_) {}
+
+InBackground::~InBackground() {
+  if (child_ < 0) return;
+  ::kill(child_, SIGKILL);
+  ::waitpid(child_, nullptr, 0);
+}
+
+Result<std::string> InBackground::finish() {
   std::string text;
   std::array<char, 4096> part{};
-  for (ssize_t n = 0; (n = ::read(read_end.get(), part.data(), part.size())) > 0;) {
+  for (ssize_t n = 0; (n = ::read(answer_.get(), part.data(), part.size())) > 0;) {
     text.append(part.data(), static_cast<size_t>(n));
   }
   int status = 0;
-  while (::waitpid(child, &status, 0) < 0) {
+  while (::waitpid(child_, &status, 0) < 0) {
     if (errno != EINTR) return system_failure("waitpid");
   }
+  child_ = -1;
   if (WIFEXITED(status) && WEXITSTATUS(status) == kCannotBecome) {
-    return fail(ErrorKind::kRefused, "cannot become user " + std::to_string(user.value));
+    return fail(ErrorKind::kRefused, "cannot become user " + std::to_string(user_.value));
   }
   if (status != 0) {
-    return fail(ErrorKind::kRefused, "the child of user " + std::to_string(user.value) + " ended with wait status " +
+    return fail(ErrorKind::kRefused, "the child of user " + std::to_string(user_.value) + " ended with wait status " +
                                          std::to_string(status));
   }
   return text;
+}
+
+Result<std::string> as_user(Uid user, Gid group, const std::function<std::string()>& work) {
+  auto child = InBackground::start(user, group, work);
+  if (!child) return tl::unexpected(child.error());
+  return child->finish();
 }
 
 SocketOwner::SocketOwner(Uid user, Gid group) : user_before_(0), group_before_(0) {

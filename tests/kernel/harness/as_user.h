@@ -1,10 +1,13 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <functional>
 #include <string>
 
 #include "net/ids.h"
 #include "net/result.h"
+#include "tests/kernel/harness/descriptor.h"
 
 namespace tails::testbed {
 
@@ -15,6 +18,26 @@ Result<std::string> as_user(Uid user, Gid group, const std::function<std::string
 inline Result<std::string> as_user(Uid user, const std::function<std::string()>& work) {
   return as_user(user, Gid{user.value}, work);
 }
+
+/// The same, but goes on in the background; `finish` waits for its answer. Killed when the object goes first.
+class InBackground {
+ public:
+  static Result<InBackground> start(Uid user, const std::function<std::string()>& work);
+  InBackground(InBackground&& other) noexcept;
+  InBackground& operator=(InBackground&&) = delete;
+  ~InBackground();
+
+  Result<std::string> finish();
+
+ private:
+  InBackground(pid_t child, Descriptor answer, Uid user) : child_(child), answer_(std::move(answer)), user_(user) {}
+  static Result<InBackground> start(Uid user, Gid group, const std::function<std::string()>& work);
+  friend Result<std::string> as_user(Uid, Gid, const std::function<std::string()>&);
+
+  pid_t child_;
+  Descriptor answer_;
+  Uid user_;
+};
 
 /// While this object lives, sockets that the calling thread opens belong to `user`, yet its capabilities stay
 /// (raw sockets, SO_MARK): the kernel's owner test reads the *file system* user of the opener
