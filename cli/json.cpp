@@ -35,7 +35,7 @@ double milliseconds(duration<double, std::milli> time) {
 Json of(const Packet& packet) {
   const bool has_ports = packet.protocol == protocol::kTcp || packet.protocol == protocol::kUdp;
   const bool has_direction = packet.state != ConnState::kInvalid && packet.state != ConnState::kUntracked;
-  return Json{
+  Json json{
       {"hook", hook_text(packet.hook)},
       {"family", number(packet.family())},
       {"proto", protocol_text(packet.protocol)},
@@ -53,6 +53,15 @@ Json of(const Packet& packet) {
       {"gid", packet.gid ? Json(packet.gid->value) : Json(nullptr)},
       {"mark", packet.mark.value},
   };
+  // What few rules look at, where it is not as usual.
+  if (packet.connmark != Mark{}) json["connmark"] = packet.connmark.value;
+  if (packet.dscp != 0) json["dscp"] = packet.dscp;
+  if (packet.status != 0) json["status"] = packet.status;
+  if (packet.source_type != AddressType::kUnicast) json["src_type"] = address_type_text(packet.source_type);
+  if (packet.destination_type != AddressType::kUnicast) json["dst_type"] = address_type_text(packet.destination_type);
+  if (packet.later_fragment) json["later_fragment"] = 1;
+  if (packet.recorded_nat) json["recorded_nat"] = endpoint_text(*packet.recorded_nat);
+  return json;
 }
 
 Json origin_of(const ruleset::RuleSet& rules, ruleset::OriginIndex index) {

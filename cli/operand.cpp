@@ -24,33 +24,6 @@ constexpr const char* kSystemPolicy = "/etc/tails-iptc/policy.toml";
 /// A rule takes about 100 bytes: this is over a million of them.
 constexpr size_t kMaxRulesBytes = size_t{256} << 20;
 
-Result<std::string> read_file(const std::string& path) {
-  const auto failed = [&](int error) {
-    return fail(ErrorKind::kRefused,
-                fmt::format("cannot read {}: {} ({})", path, strerror(error), strerrorname_np(error)), {}, error);
-  };
-  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) return failed(errno);
-  std::string text;
-  std::array<char, 65536> buffer{};
-  ssize_t got = 0;
-  while ((got = read(file, buffer.data(), buffer.size())) != 0) {
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) {
-      const int error = errno;
-      close(file);
-      return failed(error);
-    }
-    text.append(buffer.data(), static_cast<size_t>(got));
-    if (text.size() > kMaxRulesBytes) {
-      close(file);
-      return fail(ErrorKind::kRejected, fmt::format("{} is larger than 256 MiB", path));
-    }
-  }
-  close(file);
-  return text;
-}
-
 /// iptables-save text starts with a table once blank lines and comments are past; TOML cannot start with '*'.
 bool is_save_text(std::string_view text) {
   while (!text.empty()) {
@@ -104,6 +77,33 @@ Operand operand_of(policy::Policy policy) {
 }
 
 }  // namespace
+
+Result<std::string> read_file(const std::string& path) {
+  const auto failed = [&](int error) {
+    return fail(ErrorKind::kRefused,
+                fmt::format("cannot read {}: {} ({})", path, strerror(error), strerrorname_np(error)), {}, error);
+  };
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return failed(errno);
+  std::string text;
+  std::array<char, 65536> buffer{};
+  ssize_t got = 0;
+  while ((got = read(file, buffer.data(), buffer.size())) != 0) {
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) {
+      const int error = errno;
+      close(file);
+      return failed(error);
+    }
+    text.append(buffer.data(), static_cast<size_t>(got));
+    if (text.size() > kMaxRulesBytes) {
+      close(file);
+      return fail(ErrorKind::kRejected, fmt::format("{} is larger than 256 MiB", path));
+    }
+  }
+  close(file);
+  return text;
+}
 
 std::string policy_in_charge(const GlobalOptions& global) {
   if (global.policy) return *global.policy;

@@ -22,6 +22,9 @@ struct Operand {
   std::optional<policy::Policy> policy;  ///< Where the rules come from a policy.
 };
 
+/// A whole file, at most 256 MiB. kRefused when it cannot be read, kRejected when it is larger.
+Result<std::string> read_file(const std::string& path);
+
 /// --policy, else /etc/tails-iptc/policy.toml where that exists (readable or not), else "tails".
 std::string policy_in_charge(const GlobalOptions& global);
 

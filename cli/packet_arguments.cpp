@@ -4,12 +4,15 @@
 #include <netinet/in.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <memory>
 
 #include <fmt/format.h>
 
 #include "cli/accounts.h"
+#include "cli/operand.h"
+#include "cli/packet_json.h"
 #include "cli/packet_words.h"
 
 namespace tails::cli {
@@ -116,6 +119,21 @@ Result<void> read_transport(const Arguments& arguments, Packet& packet) {
 }  // namespace
 
 Result<Packet> packet_of(const Arguments& arguments, const PacketContext& context) {
+  if (const auto file = arguments.value("--packet")) {
+    if (arguments.has("--user") || arguments.has("--to")) {
+      return misused("--packet describes the whole packet",
+                     "Leave out --user, --to and the options that go with them.");
+    }
+    const Result<std::string> text = read_file(*file == "-" ? "/dev/stdin" : std::string(*file));
+    return text ? parse_packet_json(*text) : tl::unexpected(text.error());
+  }
+  constexpr std::array kNeeded = {std::pair("--user", "U|none"), std::pair("--to", "ADDR")};
+  for (const auto& [option, value] : kNeeded) {
+    if (!arguments.has(option)) {
+      return misused(fmt::format("explain needs {} {}", option, value),
+                     "For example: tails-iptc explain --user amnesia --to 198.51.100.7. Or --packet FILE.");
+    }
+  }
   Packet packet;
   packet.hook = Hook::kOutput;
   const Result<IpAddress> to = address(arguments, "--to");

@@ -14,9 +14,8 @@ inline constexpr std::array kPacketOptions{
     OptionSpec{.name = "--user",
                .value = "U|none",
                .help = "Whose socket sends it: a name, a number, or none for a packet without a socket",
-               .is_required = true,
                .completion = Completion::kUser},
-    OptionSpec{.name = "--to", .value = "ADDR", .help = "Where it goes: IPv4 or IPv6", .is_required = true},
+    OptionSpec{.name = "--to", .value = "ADDR", .help = "Where it goes: IPv4 or IPv6"},
     OptionSpec{
         .name = "--proto", .value = "P", .help = "tcp, udp, icmp or a number (default: tcp, or icmp with --type)"},
     OptionSpec{.name = "--port", .value = "N", .help = "Destination port (default: 443 for tcp, 53 for udp)"},
@@ -33,6 +32,12 @@ inline constexpr std::array kPacketOptions{
                        "guest, else eth0)",
                .completion = Completion::kInterface},
     OptionSpec{.name = "--type", .value = "T/C", .help = "ICMP type and code (default: echo request)"},
+    OptionSpec{
+        .name = "--packet",
+        .value = "FILE",
+        .help =
+            "The whole packet as JSON, as prove and diff print it, instead of the options above; - is standard input",
+        .completion = Completion::kFile},
 };
 
 /// What the packet's defaults depend on.
@@ -43,8 +48,9 @@ struct PacketContext {
   const std::vector<IpAddress>& own_addresses;  ///< Of this machine.
 };
 
-/// The packet that the options describe, at OUTPUT. What is not given gets the value that the help names; TCP is a SYN
-/// where it is NEW or RELATED, else an ACK. kUsage when the options make no packet.
+/// The packet that the options describe: --packet, or --user and --to and what goes with them, then at OUTPUT. What is
+/// not given gets the value that the help names; TCP is a SYN where it is NEW or RELATED, else an ACK. kUsage when the
+/// options make no packet.
 Result<Packet> packet_of(const Arguments& arguments, const PacketContext& context);
 
 /// Addresses of this machine's interfaces; empty where the kernel does not tell.

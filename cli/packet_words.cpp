@@ -83,6 +83,21 @@ std::string flags_text(uint8_t flags) {
   return text.empty() ? "none" : text;
 }
 
+std::string_view address_type_text(AddressType type) {
+  switch (type) {
+    case AddressType::kUnspec: return "UNSPEC";
+    case AddressType::kUnicast: return "UNICAST";
+    case AddressType::kLocal: return "LOCAL";
+    case AddressType::kBroadcast: return "BROADCAST";
+    case AddressType::kAnycast: return "ANYCAST";
+    case AddressType::kMulticast: return "MULTICAST";
+    case AddressType::kBlackhole: return "BLACKHOLE";
+    case AddressType::kUnreachable: return "UNREACHABLE";
+    case AddressType::kProhibit: return "PROHIBIT";
+  }
+  return "";
+}
+
 std::string_view verdict_text(Verdict verdict) {
   switch (verdict) {
     case Verdict::kAccept: return "accept";

@@ -22,6 +22,8 @@ std::string_view state_text(ConnState state);
 std::optional<ConnState> parse_state(std::string_view text);
 /// "SYN", "SYN,ACK"; "none" for no flag.
 std::string flags_text(uint8_t flags);
+/// "UNICAST", "LOCAL", …
+std::string_view address_type_text(AddressType type);
 /// "accept", "reject", "drop", "unknown".
 std::string_view verdict_text(Verdict verdict);
 /// "127.0.0.1:9040", "[::1]:4101".
