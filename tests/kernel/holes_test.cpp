@@ -137,12 +137,12 @@ std::string ask_from_guest(const Testbed& bed, int questions) {
   int lost = 0, unmasked = 0;
   for (int i = 0; i < questions; ++i) {
     send_to(client->get(), {kInternet, 4242}, "question");
-    const auto question = receive(server->get(), milliseconds(200));
+    const auto question = receive(server->get(), milliseconds(1000));
     if (question) {
       unmasked += question->from.address == kHostInternet ? 0 : 1;
       send_to(server->get(), question->from, "answer");
     }
-    lost += question && receive(client->get(), milliseconds(200)) ? 0 : 1;
+    lost += question && receive(client->get(), milliseconds(1000)) ? 0 : 1;
   }
   return std::to_string(lost) + " lost, " + std::to_string(unmasked) + " unmasked";
 }
