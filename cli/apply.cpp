@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 
 #include "cli/accounts.h"
+#include "cli/aftermath.h"
 #include "cli/commands.h"
 #include "cli/findings_text.h"
+#include "cli/in_charge.h"
 #include "cli/log.h"
 #include "cli/operand.h"
 #include "cli/rule_counts.h"
+#include "cli/run_lock.h"
 #include "cli/text_diff.h"
 #include "cli/transaction_report.h"
 #include "policy/system_environment.h"
@@ -25,7 +28,16 @@ constexpr std::array kOptions{
                .help =
                    "Where the policy cannot be put in place, block all traffic instead of leaving the machine as it "
                    "was (exit status 4); for boot"},
+    OptionSpec{.name = "--flush",
+               .help = "Which flows end with it: those that the policy forbids, all, or none",
+               .choices = "revoked|all|none",
+               .fallback = "revoked"},
 };
+
+FlushMode flush_mode(const Arguments& arguments) {
+  const std::string_view word = arguments.value("--flush").value_or("revoked");
+  return word == "all" ? FlushMode::kAll : word == "none" ? FlushMode::kNone : FlushMode::kRevoked;
+}
 
 /// The live tables that differ from the wanted ones, line by line.
 std::string changes(const iptc::System& system, const ruleset::RuleSet& wanted, const iptc::Outcome& outcome,
@@ -85,7 +97,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
   const std::string& name = wanted->policy->name;
   log::debug(fmt::format("lowered to {}", counts_in_words(rule_counts(wanted->rules))));
 
-  iptc::Options options = transaction_options(invocation.global, fmt::format("{} ({})", name, wanted->policy->source));
+  iptc::Options options = transaction_options(invocation.global, recorded_name(name, wanted->policy->source));
   options.dry_run = invocation.arguments.has("--dry-run");
   options.or_lockdown = or_lockdown;
   options.check = [&](const ruleset::RuleSet& rules) -> Result<void> {
@@ -96,14 +108,22 @@ Result<ExitStatus> run(const Invocation& invocation) {
     if (proof->holds()) return {};
     return refusal(*proof, rules, user_names(invocation.global, &*wanted->policy, environment));
   };
+  const Result<RunLock> lock = RunLock::take(invocation.global.wait);
+  if (!lock) return report_refusal(invocation, lock.error(), Clock::now() - start);
   const LiveSystem system;
   const Result<iptc::Outcome> outcome = iptc::commit(system.get(), wanted->rules, options);
   if (!outcome) return report_refusal(invocation, outcome.error(), Clock::now() - start);
+  // Also where nothing changed: an earlier run may have been killed between the rules and the flows.
+  Aftermath aftermath;
+  if (outcome->kind == iptc::Outcome::Kind::kApplied || outcome->kind == iptc::Outcome::Kind::kUnchanged) {
+    note_in_charge(system.get(), invocation.global, options.policy);
+    aftermath = end_flows(flush_mode(invocation.arguments), wanted->rules);
+  }
   const Milliseconds time = Clock::now() - start;
   if (outcome->kind == iptc::Outcome::Kind::kDryRun && !invocation.global.json) {
     print(changes(system.get(), wanted->rules, *outcome, invocation.out));
   }
-  return report(invocation, *outcome, success(*outcome, name, invocation.out), time);
+  return report(invocation, *outcome, success(*outcome, name, invocation.out) + aftermath.text, time, aftermath);
 }
 
 }  // namespace
@@ -117,7 +137,8 @@ constinit const Command kApply{
         "no instant is anything let "
         "through that neither the old nor the new rules allow. The three tables are the policy's whole: foreign "
         "rules in them are named and removed. Does nothing where the live rules already are the policy's. "
-        "Where the system refuses, the rules stay, or come back, as they were.",
+        "Where the system refuses, the rules stay, or come back, as they were. Ends by removing the flows that were "
+        "opened under other rules and that the policy forbids, and their sockets.",
     .options = kOptions,
     .example =
         "sudo tails-iptc apply\n"

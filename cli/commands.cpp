@@ -5,8 +5,9 @@
 namespace tails::cli {
 
 std::span<const Command> commands() {
-  static const std::array table{kApply, kLockdown, kReset,         kStatus,         kShow,           kExplain,   kProve,
-                                kDiff,  kCheck,    kConntrackList, kConntrackFlush, kConntrackWatch, kCompletion};
+  static const std::array table{kApply,         kLockdown,       kReset,          kReconfigure, kStatus,
+                                kShow,          kExplain,        kProve,          kDiff,        kCheck,
+                                kConntrackList, kConntrackFlush, kConntrackWatch, kCompletion};
   return table;
 }
 

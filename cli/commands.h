@@ -13,6 +13,7 @@ std::span<const Command> commands();
 extern const Command kApply;
 extern const Command kLockdown;
 extern const Command kReset;
+extern const Command kReconfigure;
 extern const Command kStatus;
 extern const Command kShow;
 extern const Command kExplain;

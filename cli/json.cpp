@@ -149,7 +149,7 @@ std::string error(const Error& error) {
   return document(Json{{"error", error.message}, {"remedy", or_null(error.remedy)}});
 }
 
-std::string outcome(const iptc::Outcome& outcome, duration<double, std::milli> time) {
+std::string outcome(const iptc::Outcome& outcome, duration<double, std::milli> time, const Aftermath& aftermath) {
   Json tables = Json::array();
   for (const iptc::Outcome::TableResult& table : outcome.tables) {
     tables.push_back({{"family", number(table.family)},
@@ -165,8 +165,15 @@ std::string outcome(const iptc::Outcome& outcome, duration<double, std::milli> t
                        {"position", rule.position},
                        {"rule", ruleset::write_rule(rule.family, rule.chain, rule.rule)}});
   }
-  Json json{{"result", text(outcome.kind)},       {"tables", std::move(tables)},         {"flows_removed", 0},
-            {"milliseconds", milliseconds(time)}, {"foreign_rules", std::move(foreign)}, {"notices", outcome.notices}};
+  Json json{{"result", text(outcome.kind)},
+            {"tables", std::move(tables)},
+            {"flows_removed", aftermath.flows_removed},
+            {"sockets_ended", aftermath.sockets_ended},
+            {"flows_judged", aftermath.flows_judged},
+            {"resolvers_written", aftermath.resolvers_written},
+            {"milliseconds", milliseconds(time)},
+            {"foreign_rules", std::move(foreign)},
+            {"notices", outcome.notices}};
   if (outcome.failure) json["error"] = outcome.failure->message;
   return document(json);
 }

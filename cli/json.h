@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/aftermath.h"
 #include "cli/status_report.h"
 #include "iptc/transaction.h"
 #include "net/packet.h"
@@ -19,8 +20,9 @@ namespace tails::cli::json {
 /// {"error":"…","remedy":"…"}: what a command that failed prints in place of its answer.
 std::string error(const Error& error);
 
-/// `apply`, `lockdown`, `reset`.
-std::string outcome(const iptc::Outcome& outcome, std::chrono::duration<double, std::milli> time);
+/// `apply`, `reconfigure`, `lockdown`, `reset`.
+std::string outcome(const iptc::Outcome& outcome, std::chrono::duration<double, std::milli> time,
+                    const Aftermath& aftermath);
 /// The same for a transaction that was refused.
 std::string refused(const Error& error, std::chrono::duration<double, std::milli> time);
 

@@ -1,6 +1,7 @@
 #include <array>
 
 #include "cli/commands.h"
+#include "cli/run_lock.h"
 #include "cli/transaction_report.h"
 
 namespace tails::cli {
@@ -21,6 +22,8 @@ Result<ExitStatus> run(const Invocation& invocation) {
         "instead: `tails-iptc lockdown`. Nothing was changed.");
   }
   const Clock::time_point start = Clock::now();
+  const Result<RunLock> lock = RunLock::take(invocation.global.wait);
+  if (!lock) return report_refusal(invocation, lock.error(), Clock::now() - start);
   const LiveSystem system;
   const Result<iptc::Outcome> outcome = iptc::reset_open(system.get(), transaction_options(invocation.global, "open"));
   if (!outcome) return report_refusal(invocation, outcome.error(), Clock::now() - start);

@@ -49,10 +49,10 @@ iptc::Options transaction_options(const GlobalOptions& global, std::string polic
 }
 
 ExitStatus report(const Invocation& invocation, const iptc::Outcome& outcome, std::string_view success,
-                  Milliseconds time) {
+                  Milliseconds time, const Aftermath& aftermath) {
   for (const std::string& notice : outcome.notices) log::notice(notice);
   tell_foreign_rules(invocation, outcome);
-  if (invocation.global.json) print(json::outcome(outcome, time));
+  if (invocation.global.json) print(json::outcome(outcome, time, aftermath));
   if (!outcome.failure) {
     if (!invocation.global.json && invocation.global.verbosity >= 0) {
       print(

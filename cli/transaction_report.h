@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "cli/aftermath.h"
 #include "cli/command.h"
 #include "iptc/transaction.h"
 
@@ -29,7 +30,7 @@ iptc::Options transaction_options(const GlobalOptions& global, std::string polic
 /// Tells how a transaction ended: `success` and the time on standard output (or JSON), notices and removed foreign
 /// rules on standard error. What failed is told with the state that it left behind.
 ExitStatus report(const Invocation& invocation, const iptc::Outcome& outcome, std::string_view success,
-                  Milliseconds time);
+                  Milliseconds time, const Aftermath& aftermath = {});
 
 /// Tells that nothing was changed, and why.
 ExitStatus report_refusal(const Invocation& invocation, Error error, Milliseconds time);

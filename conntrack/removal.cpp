@@ -32,11 +32,24 @@ class Removal {
         judge_(rules, routing_) {}
 
   Result<RemovalReport> run() {
-    if (const auto read = read_sockets(); !read) return tl::unexpected(read.error());
+    if (const auto flows = remove(); !flows) return tl::unexpected(flows.error());
+    if (selection_.revoked && selection_.filter.is_any() && !selection_.user) {
+      if (const auto ended = end_cut_off_sockets(); !ended) return tl::unexpected(ended.error());
+    }
+    return report_;
+  }
+
+ private:
+  Result<void> remove() {
+    // A dump looks at every bucket, and so does a list of sockets: milliseconds that an empty table need not cost.
+    const auto count = reader_.count();
+    if (!count) return tl::unexpected(count.error());
+    if (*count == 0) return {};
+    if (const auto read = read_sockets(); !read) return read;
     if (!judges()) {
       const auto flushed = flush();
       if (!flushed) return tl::unexpected(flushed.error());
-      if (*flushed) return report_;
+      if (*flushed) return {};
     }
     std::optional<Error> failure;
     const auto dumped = reader_.for_each(
@@ -52,14 +65,9 @@ class Removal {
         [&] { report_.seen = 0; });
     if (!dumped) return tl::unexpected(dumped.error());
     if (failure) return tl::unexpected(*failure);
-    if (const auto drained = drain(); !drained) return tl::unexpected(drained.error());
-    if (selection_.revoked && selection_.filter.is_any() && !selection_.user) {
-      if (const auto ended = end_cut_off_sockets(); !ended) return tl::unexpected(ended.error());
-    }
-    return report_;
+    return drain();
   }
 
- private:
   [[nodiscard]] bool judges() const { return selection_.revoked || selection_.dead || selection_.user.has_value(); }
 
   Result<void> read_sockets() {

@@ -1,0 +1,127 @@
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+
+#include <fmt/format.h>
+
+#include "cli/aftermath.h"
+#include "cli/commands.h"
+#include "cli/in_charge.h"
+#include "cli/log.h"
+#include "cli/operand.h"
+#include "cli/rule_counts.h"
+#include "cli/run_lock.h"
+#include "cli/transaction_report.h"
+#include "host/clearnet_resolver.h"
+#include "policy/system_environment.h"
+
+namespace tails::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Kind = iptc::Outcome::Kind;
+
+constexpr std::array kOptions{
+    OptionSpec{.name = "--interface",
+               .value = "IF",
+               .help = "The interface that changed; only said in the log",
+               .completion = Completion::kInterface},
+    OptionSpec{
+        .name = "--event", .value = "E", .help = "What happened to it, as the hook calls it; only said in the log"},
+};
+
+/// Ten hooks may run at once, each after the one before.
+constexpr std::chrono::seconds kLeastWait{60};
+
+bool is_in_force(const iptc::Outcome& outcome) {
+  return outcome.kind == Kind::kApplied || outcome.kind == Kind::kUnchanged;
+}
+
+/// The resolvers that the network gave, for the user who may ask them. The environment is the hook's.
+bool write_resolvers(const policy::Policy& policy) {
+  const std::string& path = policy.host.clearnet_resolver_file;
+  if (path.empty()) return false;
+  const host::Resolvers resolvers = host::read_resolvers([](const char* name) -> std::optional<std::string> {
+    const char* value = std::getenv(name);
+    return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+  });
+  // An event without resolvers says nothing about those we have.
+  if (resolvers.source.empty()) return false;
+  for (const std::string& word : resolvers.refused) {
+    log::warning(fmt::format("{} names a resolver that is none: {:?}", resolvers.source, word));
+  }
+  const Result<bool> written = host::refill(path, host::resolver_file(resolvers));
+  if (!written) {
+    log::warning(written.error().message);
+    return false;
+  }
+  return *written;
+}
+
+std::string success(const Invocation& invocation, const iptc::Outcome& outcome, std::string_view name,
+                    const Aftermath& aftermath) {
+  const std::string counts = counts_in_words(rule_counts(outcome));
+  std::string text =
+      outcome.kind == Kind::kUnchanged
+          ? fmt::format("\"{}\" is in force: {}.", name, counts)
+          : fmt::format("{} \"{}\" again: {}.", invocation.out.paint(Ink::kGood, "Applied"), name, counts);
+  if (aftermath.resolvers_written) text += " Wrote the resolvers of this network.";
+  return text + aftermath.text;
+}
+
+Result<ExitStatus> run(const Invocation& invocation) {
+  const Clock::time_point start = Clock::now();
+  log::debug(fmt::format("reconfigure: {} {}", invocation.arguments.value("--interface").value_or("-"),
+                         invocation.arguments.value("--event").value_or("-")));
+  const auto lock = RunLock::take(std::max<std::chrono::milliseconds>(invocation.global.wait, kLeastWait));
+  if (!lock) return report_refusal(invocation, lock.error(), Clock::now() - start);
+
+  const LiveSystem system;
+  const InCharge charge = find_in_charge(system.get(), invocation.global);
+  if (charge.is_lockdown) {
+    const Result<iptc::Outcome> outcome =
+        iptc::lockdown(system.get(), transaction_options(invocation.global, "lockdown"));
+    if (!outcome) return report_refusal(invocation, outcome.error(), Clock::now() - start);
+    return report(invocation, *outcome, "Locked down, and stays so: `tails-iptc apply` puts the policy back.",
+                  Clock::now() - start);
+  }
+
+  const policy::SystemEnvironment environment;
+  const Result<Operand> wanted = load_policy_in_charge(charge.global, environment);
+  if (!wanted) return report_refusal(invocation, wanted.error(), Clock::now() - start);
+  const policy::Policy& policy = *wanted->policy;
+  iptc::Options options = transaction_options(charge.global, recorded_name(policy.name, policy.source));
+  // Rules that are in force stay where they cannot be written again; an open machine does not stay open.
+  options.or_lockdown = !charge.is_in_force;
+  const Result<iptc::Outcome> outcome = iptc::commit(system.get(), wanted->rules, options);
+  if (!outcome) return report_refusal(invocation, outcome.error(), Clock::now() - start);
+
+  Aftermath aftermath;
+  if (is_in_force(*outcome)) {
+    if (!charge.is_in_force) note_in_charge(system.get(), charge.global, options.policy);
+    const bool resolvers_written = write_resolvers(policy);
+    aftermath = end_flows(FlushMode::kRevokedAndDead, wanted->rules);
+    aftermath.resolvers_written = resolvers_written;
+  }
+  return report(invocation, *outcome, success(invocation, *outcome, policy.name, aftermath), Clock::now() - start,
+                aftermath);
+}
+
+}  // namespace
+
+constinit const Command kReconfigure{
+    .name = "reconfigure",
+    .group = Group::kRules,
+    .summary = "Follow a change of the network; for hooks",
+    .description =
+        "What NetworkManager's and ifupdown's hooks run when an interface comes, goes or gets another address. Puts "
+        "the policy that is in force (or, where none is, the one that `apply` would take) in force again, writes the "
+        "resolvers that the hook's environment names into the clearnet user's file, and removes flows of addresses "
+        "that are gone and flows that the policy forbids. After `lockdown` it keeps everything blocked. It may be run "
+        "at any time and any number of times at once.",
+    .options = kOptions,
+    .example = "sudo tails-iptc reconfigure --interface eth0 --event up",
+    .run = run,
+};
+
+}  // namespace tails::cli
