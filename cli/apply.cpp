@@ -2,19 +2,17 @@
 
 #include <fmt/format.h>
 
-#include "cli/accounts.h"
 #include "cli/aftermath.h"
 #include "cli/commands.h"
-#include "cli/findings_text.h"
 #include "cli/in_charge.h"
 #include "cli/log.h"
 #include "cli/operand.h"
+#include "cli/proof_check.h"
 #include "cli/rule_counts.h"
 #include "cli/run_lock.h"
 #include "cli/text_diff.h"
 #include "cli/transaction_report.h"
 #include "policy/system_environment.h"
-#include "proof/prove.h"
 #include "ruleset/text_writer.h"
 
 namespace tails::cli {
@@ -100,14 +98,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
   iptc::Options options = transaction_options(invocation.global, recorded_name(name, wanted->policy->source));
   options.dry_run = invocation.arguments.has("--dry-run");
   options.or_lockdown = or_lockdown;
-  options.check = [&](const ruleset::RuleSet& rules) -> Result<void> {
-    const Clock::time_point proof_start = Clock::now();
-    const Result<proof::Proof> proof = proof::prove(rules, *wanted->policy);
-    if (!proof) return tl::unexpected(proof.error());
-    log::debug(fmt::format("proved in {:.1f} ms", Milliseconds(Clock::now() - proof_start).count()));
-    if (proof->holds()) return {};
-    return refusal(*proof, rules, user_names(invocation.global, &*wanted->policy, environment));
-  };
+  options.check = proof_check(*wanted->policy, invocation.global, environment);
   const Result<RunLock> lock = RunLock::take(invocation.global.wait);
   if (!lock) return report_refusal(invocation, lock.error(), Clock::now() - start);
   const LiveSystem system;

@@ -9,6 +9,7 @@
 #include "cli/in_charge.h"
 #include "cli/log.h"
 #include "cli/operand.h"
+#include "cli/proof_check.h"
 #include "cli/rule_counts.h"
 #include "cli/run_lock.h"
 #include "cli/transaction_report.h"
@@ -93,6 +94,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
   iptc::Options options = transaction_options(charge.global, recorded_name(policy.name, policy.source));
   // Rules that are in force stay where they cannot be written again; an open machine does not stay open.
   options.or_lockdown = !charge.is_in_force;
+  options.check = proof_check(policy, charge.global, environment);
   const Result<iptc::Outcome> outcome = iptc::commit(system.get(), wanted->rules, options);
   if (!outcome) return report_refusal(invocation, outcome.error(), Clock::now() - start);
 
