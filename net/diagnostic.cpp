@@ -47,10 +47,12 @@ std::string printable(std::string_view text) {
 }  // namespace
 
 std::string render(const Diagnostic& diagnostic) {
-  const std::string fact = std::string(label(diagnostic.severity)) + diagnostic.message;
+  const std::string file = printable(diagnostic.file);
+  const std::string fact = std::string(label(diagnostic.severity)) + printable(diagnostic.message);
+  const std::string remedy = printable(diagnostic.remedy);
   if (diagnostic.line == 0) {
-    std::string text = diagnostic.file + ": " + fact;
-    if (!diagnostic.remedy.empty()) text += "\n  " + diagnostic.remedy;
+    std::string text = file + ": " + fact;
+    if (!remedy.empty()) text += "\n  " + remedy;
     return text;
   }
   const size_t characters = count_characters(diagnostic.source);
@@ -63,12 +65,12 @@ std::string render(const Diagnostic& diagnostic) {
   const size_t length = std::clamp<size_t>(diagnostic.length, 1, std::max<size_t>(behind, 1));
 
   const std::string number = std::to_string(diagnostic.line);
-  std::string text = diagnostic.file + ':' + number + ':' + std::to_string(diagnostic.column) + ": " + fact + '\n';
+  std::string text = file + ':' + number + ':' + std::to_string(diagnostic.column) + ": " + fact + '\n';
   text += std::string(number.size() < kNumberWidth ? kNumberWidth - number.size() : 0, ' ') + number + " | ";
   text += printable(window) + '\n';
   text += std::string(std::max(kNumberWidth, number.size()), ' ') + " | " + std::string(start - first, ' ') + '^' +
           std::string(length - 1, '~');
-  if (!diagnostic.remedy.empty()) text += ' ' + diagnostic.remedy;
+  if (!remedy.empty()) text += ' ' + remedy;
   return text;
 }
 

@@ -70,6 +70,14 @@ TEST(Diagnostic, ControlCharactersDoNotReachTheTerminal) {
             "v4.rules:14:1: that is wrong\n"
             "   14 | a b?[2J?\n"
             "      | ^");
+  Diagnostic diagnostic = at(1, 1, "x");
+  diagnostic.file = "a\nb";
+  diagnostic.message = "\"\x1b[31m\" is unknown";
+  diagnostic.remedy = "did you mean \"\r\"?";
+  EXPECT_EQ(render(diagnostic),
+            "a?b:14:1: \"?[31m\" is unknown\n"
+            "   14 | x\n"
+            "      | ^ did you mean \"?\"?");
 }
 
 TEST(Diagnostic, ThePlaceIsClampedToTheLine) {

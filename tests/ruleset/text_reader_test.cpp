@@ -321,6 +321,13 @@ TEST(TextReaderErrors, BytesThatAreNoTextAreRefused) {
             "v4.rules:3:10: a zero byte: this is no text\n    3 | -A OUTPUT? -j DROP\n      |          ^");
 }
 
+TEST(TextReaderErrors, DoNotSpeakToTheTerminal) {
+  EXPECT_EQ(error_of_line("-A OUTPUT -p \x1b[2J"),
+            "v4.rules:3:14: protocol \"?[2J\" is not known\n"
+            "    3 | -A OUTPUT -p ?[2J\n"
+            "      |              ^~~~ Write its number.");
+}
+
 // ---- Limits: of iptables-restore, and of memory. ----
 
 TEST(TextReaderLimits, AreThoseOfIptablesRestore) {
