@@ -29,6 +29,7 @@ std::vector<uint64_t> known_rules(const TableChange& change, const Record& recor
 std::vector<ForeignRule> find_foreign(const std::vector<TableChange>& changes, const Record& record,
                                       uint64_t network_namespace, std::set<NamedRule>& named) {
   std::vector<ForeignRule> foreign;
+  std::vector<NamedRule> found;  // Two equal rules in one look are two.
   for (size_t table = 0; table < changes.size(); ++table) {
     const TableChange& change = changes[table];
     if (!change.differs || change.live.entry_count() == 0) continue;
@@ -41,11 +42,13 @@ std::vector<ForeignRule> find_foreign(const std::vector<TableChange>& changes, c
         ++position;
         rest = rest.subspan(entry->bytes.size());
         const uint64_t print = fingerprint(entry->bytes, change.family);
-        if (std::ranges::binary_search(known, print) || !named.emplace(table, print).second) continue;
+        if (std::ranges::binary_search(known, print) || named.contains({table, print})) continue;
+        found.emplace_back(table, print);
         foreign.push_back({change.family, change.name, chain.name, position, read_rule(*entry, change.family).rule});
       }
     }
   }
+  named.insert(found.begin(), found.end());
   return foreign;
 }
 
