@@ -4,10 +4,12 @@
 #include <fmt/format.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <ctime>
 #include <utility>
@@ -20,6 +22,48 @@ namespace {
 template <class Number>
 Number or_errno(Number result) {
   return result < 0 ? static_cast<Number>(-errno) : result;
+}
+
+/// The keeper's own life: nothing that ends a terminal's programs ends it.
+[[noreturn]] void live_apart(const std::function<void(pid_t self)>& work) {
+  setsid();
+  for (const int number : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE}) signal(number, SIG_IGN);
+  if (chdir("/") != 0) _exit(1);
+  // The lock above all: a copy of its descriptor would hold it.
+  closefrom(0);
+  for (int standard = 0; standard < 3; ++standard) {
+    if (::open("/dev/null", O_RDWR) != standard) _exit(1);
+  }
+  work(getpid());
+  _exit(0);
+}
+
+/// Forks twice, so that the process is nobody's child and nobody must wait for it.
+pid_t start_apart(const std::function<void(pid_t self)>& work) {
+  std::array<int, 2> pipe_ends{};
+  if (pipe2(pipe_ends.data(), O_CLOEXEC) < 0) return -errno;
+  const pid_t between = fork();
+  if (between == 0) {
+    pid_t answer = fork();
+    if (answer == 0) live_apart(work);
+    if (answer < 0) answer = -errno;
+    const auto written = ::write(pipe_ends[1], &answer, sizeof answer);
+    _exit(written == sizeof answer ? 0 : 1);
+  }
+  const int problem = errno;
+  close(pipe_ends[1]);
+  pid_t answer = between < 0 ? -problem : -EIO;
+  if (between > 0) {
+    ssize_t length = 0;
+    do {
+      length = ::read(pipe_ends[0], &answer, sizeof answer);
+    } while (length < 0 && errno == EINTR);
+    if (length != sizeof answer) answer = -EIO;
+    while (waitpid(between, nullptr, 0) < 0 && errno == EINTR) {
+    }
+  }
+  close(pipe_ends[0]);
+  return answer;
 }
 
 class SystemFiles final : public Files {
@@ -56,6 +100,13 @@ class SystemFiles final : public Files {
     return std::chrono::seconds(time.tv_sec) +
            std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::nanoseconds(time.tv_nsec));
   }
+  void sleep_until(std::chrono::milliseconds time) override {
+    const timespec wanted{time.count() / 1000, time.count() % 1000 * 1'000'000};
+    while (clock_nanosleep(CLOCK_BOOTTIME, TIMER_ABSTIME, &wanted, nullptr) == EINTR) {
+    }
+  }
+  pid_t start(const std::function<void(pid_t self)>& work) override { return start_apart(work); }
+  int end(pid_t process) override { return or_errno(kill(process, SIGKILL)); }
 };
 
 /// Closes on every way out.

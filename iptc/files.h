@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -13,9 +14,9 @@
 
 namespace tails::iptc {
 
-/// The few calls on files, locks and clocks that a transaction makes, so that each can be made to fail or to be the
-/// last one. Every call that returns a number returns -errno on failure, and means what the system call of that name
-/// means. Paths are absolute. Not thread-safe.
+/// The few calls on files, locks, clocks and processes that a transaction makes, so that each can be made to fail or to
+/// be the last one. Every call that returns a number returns -errno on failure, and means what the system call of that
+/// name means. Paths are absolute. Not thread-safe.
 class Files {
  public:
   /// Which file a descriptor stands for.
@@ -44,6 +45,15 @@ class Files {
   virtual void sleep(std::chrono::milliseconds time) = 0;
   /// CLOCK_BOOTTIME: goes on while the machine is suspended.
   virtual std::chrono::milliseconds now() = 0;
+  /// Until `now` is `time` or later.
+  virtual void sleep_until(std::chrono::milliseconds time) = 0;
+
+  /// Runs `work` in a process of its own, which is given its number: a copy of this one without terminal, session and
+  /// descriptors (each call on files is usable, each object that holds a descriptor is not), that outlives us. It ends
+  /// after `work`. Returns its number.
+  virtual pid_t start(const std::function<void(pid_t self)>& work) = 0;
+  /// SIGKILL.
+  virtual int end(pid_t process) = 0;
 };
 
 /// The system's own.

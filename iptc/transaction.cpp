@@ -11,13 +11,11 @@
 
 #include "iptc/check.h"
 #include "iptc/closing.h"
-#include "iptc/decode.h"
-#include "iptc/encode.h"
+#include "iptc/confirm.h"
 #include "iptc/foreign.h"
-#include "iptc/kernel/words.h"
 #include "iptc/lock.h"
-#include "iptc/plan.h"
 #include "iptc/record.h"
+#include "iptc/stepper.h"
 #include "iptc/tables.h"
 
 namespace tails::iptc {
@@ -25,17 +23,11 @@ namespace {
 
 using std::chrono::milliseconds;
 
-/// How often the tables are read anew because another program changed them meanwhile.
-constexpr int kAttempts = 6;
-
 /// What a failure half-way leads to.
 enum class OnFailure {
   kRestore,  ///< The tables before come back, unless they were open.
   kClose,    ///< All traffic is blocked: the transaction was a lockdown itself.
 };
-
-/// How one run over the steps ended.
-enum class Ending { kDone, kChangedMeanwhile, kFailed };
 
 Error add_state(Error error, std::string_view sentence) {
   if (!error.remedy.empty()) error.remedy += ' ';
@@ -43,95 +35,10 @@ Error add_state(Error error, std::string_view sentence) {
   return error;
 }
 
-/// Steps over tables, with what is known to be live in each.
-class Stepper {
- public:
-  Stepper(System system, std::vector<TableChange>& changes, Features& features)
-      : system_(system), changes_(changes), features_(features) {}
-
-  /// Orders and encodes what is to be done from the live tables as they were read last.
-  void prepare() {
-    Plan plan = make_plan(changes_);
-    steps_ = std::move(plan.steps);
-    guards_.clear();
-    for (auto* const guard : {&plan.guard_v4, &plan.guard_v6}) {
-      if (*guard) guards_.emplace((*guard)->family, encode_guard(**guard));
-    }
-  }
-  /// What to remember of the guards, so that one that a kill leaves behind is known as ours.
-  [[nodiscard]] std::vector<RecordedTable> guard_records(uint64_t network_namespace) const {
-    std::vector<RecordedTable> records;
-    for (const auto& [family, guard] : guards_) {
-      const auto table = decode(guard);
-      if (!table) continue;
-      const TableFingerprint print = fingerprint(guard);
-      records.push_back({network_namespace, family, guard.name, RecordedTable::Kind::kGuard, print.whole,
-                         record_body({}, *table, print, "")});
-    }
-    return records;
-  }
-
-  /// Runs the steps. kFailed leaves the reason in `error`.
-  Ending run() {
-    std::vector<const kernel::RawTable*> live;
-    for (const TableChange& change : changes_) live.push_back(&change.live);
-    for (const Step& step : steps_) {
-      TableChange& change = changes_[step.table];
-      const kernel::RawTable& content = step.is_guard ? guards_.at(change.family) : change.wanted;
-      if (kernel::same_rules(content, *live[step.table])) continue;
-      if (const Ending ending = put(change, content, *live[step.table]); ending != Ending::kDone) return ending;
-      live[step.table] = &content;
-    }
-    return Ending::kDone;
-  }
-
-  [[nodiscard]] bool has_committed() const { return !before_.empty(); }
-  /// For each table that was, or may have been, replaced: what it was before the first time.
-  [[nodiscard]] std::map<size_t, kernel::RawTable>& before() { return before_; }
-  [[nodiscard]] const Error& error() const { return error_; }
-
- private:
-  Ending put(TableChange& change, const kernel::RawTable& content, const kernel::RawTable& expected) {
-    const auto index = static_cast<size_t>(&change - changes_.data());
-    const auto replaced = system_.kernel.replace(content, expected);
-    if (!replaced && replaced.error().system_errno == EAGAIN) return Ending::kChangedMeanwhile;
-    // Only what can be read is in force: a good answer does not prove it, nor does a bad one disprove it.
-    const auto live = system_.kernel.read(change.family, to_string(change.name));
-    const bool is_untouched = live && !replaced && kernel::same_rules(*live, expected);
-    if (!is_untouched) before_.try_emplace(index, expected);
-    if (!live) return failed(replaced ? live.error() : replaced.error());
-    if (kernel::same_rules(*live, content)) return Ending::kDone;
-    if (!replaced) return failed(replaced.error());
-    return Ending::kChangedMeanwhile;
-  }
-
-  Ending failed(Error error) {
-    error_ = std::move(error);
-    return Ending::kFailed;
-  }
-
-  /// A guard that the kernel cannot take lets nothing through instead.
-  kernel::RawTable encode_guard(const ruleset::Table& guard) {
-    const ruleset::RuleSet none;
-    if (probe(system_.kernel, guard, features_)) {
-      if (auto encoded = encode(none, guard, features_)) return *std::move(encoded);
-    }
-    return bare_lockdown(guard.family);
-  }
-
-  System system_;
-  std::vector<TableChange>& changes_;
-  Features& features_;
-  std::vector<Step> steps_;
-  std::map<Family, kernel::RawTable> guards_;
-  std::map<size_t, kernel::RawTable> before_;
-  Error error_;
-};
-
 class Transaction {
  public:
-  Transaction(System system, const Options& options, OnFailure on_failure)
-      : system_(system), options_(options), on_failure_(on_failure) {}
+  Transaction(System system, const Options& options, OnFailure on_failure, bool is_reset = false)
+      : system_(system), options_(options), on_failure_(on_failure), is_reset_(is_reset) {}
 
   Result<Outcome> run(ruleset::RuleSet wanted) {
     auto done = run_or_refuse(std::move(wanted));
@@ -183,17 +90,18 @@ class Transaction {
   }
 
   Result<Outcome> apply() {
+    overtake_pending();
     if (all_equal()) {
       remember({});
       outcome_.kind = Outcome::Kind::kUnchanged;
       return std::move(outcome_);
     }
-    Stepper stepper(system_, changes_, features_);
+    Stepper stepper(system_.kernel, changes_, features_);
     Error error = {ErrorKind::kRefused, "another program changes the rules all the time",
                    "End it, or let it take the xtables lock as iptables -w does.", EAGAIN};
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
       if (attempt > 0) {
-        system_.files.sleep(milliseconds(1 << attempt));
+        system_.files.sleep(pause_before(attempt));
         if (auto read = read_again(system_.kernel, changes_); !read) {
           error = read.error();
           break;
@@ -202,19 +110,52 @@ class Transaction {
       }
       if (!stepper.has_committed()) was_open_ = is_open_now();
       stepper.prepare();
-      if (attempt == 0) remember(stepper.guard_records(namespace_));
-      const Ending ending = stepper.run();
-      if (ending == Ending::kDone) {
+      if (attempt == 0) {
+        if (auto kept = ask_for_confirmation(); !kept) return refuse(kept.error());
+        remember(stepper.guard_records(namespace_));
+      }
+      const Stepper::Ending ending = stepper.run();
+      if (ending == Stepper::Ending::kDone) {
         outcome_.kind = Outcome::Kind::kApplied;
         return std::move(outcome_);
       }
-      if (ending == Ending::kFailed) {
+      if (ending == Stepper::Ending::kFailed) {
         error = stepper.error();
         break;
       }
     }
-    if (!stepper.has_committed()) return refuse(error);
-    return go_back(std::move(stepper.before()), std::move(error));
+    auto outcome = stepper.has_committed() ? go_back(std::move(stepper.before()), std::move(error)) : refuse(error);
+    if (keeper_) end_keeper(system_, options_.run_directory, *keeper_);
+    return outcome;
+  }
+
+  /// Whoever closes or opens all by hand wants it to stay so.
+  void overtake_pending() {
+    if (on_failure_ != OnFailure::kClose && !is_reset_) return;
+    const auto pending = pending_confirmation(system_, options_.run_directory);
+    if (!pending) return;
+    end_keeper(system_, options_.run_directory, *pending);
+    outcome_.notices.emplace_back("The earlier change that waited to be confirmed will not be taken back.");
+  }
+
+  /// Starts the keeper where a confirmation is wanted; says so where an earlier one is still waited for.
+  Result<void> ask_for_confirmation() {
+    if (!options_.confirm_within) {
+      if (pending_confirmation(system_, options_.run_directory)) {
+        outcome_.notices.emplace_back(
+            "An earlier change still waits to be confirmed: without `tails-iptc confirm` the state before it comes "
+            "back.");
+      }
+      return {};
+    }
+    std::vector<TableChange> before;
+    for (const TableChange& change : changes_) {
+      before.push_back({change.family, change.name, {}, change.live, 0, false});
+    }
+    auto keeper = start_keeper(system_, options_, std::move(before));
+    if (!keeper) return tl::unexpected(keeper.error());
+    keeper_ = *keeper;
+    return {};
   }
 
   /// Adds what another program put there since the last look.
@@ -240,17 +181,10 @@ class Transaction {
       TableChange& change = changes_[index];
       back.push_back({change.family, change.name, {}, std::move(table), 0, false});
     }
-    Stepper stepper(system_, back, features_);
-    for (int attempt = 0; attempt < kAttempts; ++attempt) {
-      if (!read_again(system_.kernel, back)) break;
-      stepper.prepare();
-      const Ending ending = stepper.run();
-      if (ending == Ending::kDone) {
-        outcome_.kind = Outcome::Kind::kRolledBack;
-        outcome_.failure = add_state(std::move(error), "The rules before are back in force.");
-        return std::move(outcome_);
-      }
-      if (ending == Ending::kFailed) break;
+    if (restore(system_.kernel, system_.files, back)) {
+      outcome_.kind = Outcome::Kind::kRolledBack;
+      outcome_.failure = add_state(std::move(error), "The rules before are back in force.");
+      return std::move(outcome_);
     }
     return close(std::move(error), "The rules before could not be put back. ");
   }
@@ -294,6 +228,7 @@ class Transaction {
   System system_;
   const Options& options_;
   OnFailure on_failure_;
+  bool is_reset_;
   Features features_;
   uint64_t namespace_ = 0;
   Record record_;
@@ -302,6 +237,7 @@ class Transaction {
   std::set<NamedRule> named_;
   bool was_open_ = false;
   std::optional<Lock> lock_;
+  std::optional<Pending> keeper_;
   Outcome outcome_;
 };
 
@@ -327,7 +263,8 @@ Result<Outcome> lockdown(System system, const Options& options) {
 Result<Outcome> reset_open(System system, const Options& options) {
   Options plain = options;
   plain.check = nullptr;
-  return Transaction(system, plain, OnFailure::kRestore).run({});
+  plain.confirm_within.reset();
+  return Transaction(system, plain, OnFailure::kRestore, true).run({});
 }
 
 }  // namespace tails::iptc

@@ -43,6 +43,9 @@ class Kernel {
   /// EAGAIN: it is not; nothing was changed. After any other error the caller must read to know what is in force.
   virtual Result<void> replace(const RawTable& wanted, const RawTable& expected) = 0;
 
+  /// For a copy of this process whose descriptors were closed: opens anew what it needs.
+  virtual void reopen() {}
+
   /// A number that tells this network namespace from others alive on this machine; 0 where unknown.
   virtual uint64_t namespace_id() = 0;
 };

@@ -51,6 +51,7 @@ class RunningKernel final : public Kernel {
   Result<RawTable> read(Family family, std::string_view table) override;
   Result<bool> offers(Family family, ExtensionKind kind, std::string_view name, uint8_t revision) override;
   Result<void> replace(const RawTable& wanted, const RawTable& expected) override;
+  void reopen() override;
   uint64_t namespace_id() override;
 
  private:
@@ -188,6 +189,10 @@ Result<void> RunningKernel::replace(const RawTable& wanted, const RawTable& expe
   if (read_problem) return tl::unexpected(*std::move(read_problem));
   if (result != 0) return tl::unexpected(replace_error(wanted.family, wanted.name, result));
   return {};
+}
+
+void RunningKernel::reopen() {
+  for (auto& socket : sockets_) socket.reset();
 }
 
 uint64_t RunningKernel::namespace_id() {

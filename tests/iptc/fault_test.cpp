@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "iptc/confirm.h"
 #include "iptc/encode.h"
 #include "iptc/kernel/memory_kernel.h"
 #include "iptc/transaction.h"
@@ -227,6 +228,50 @@ TEST_P(Faults, KilledAtEachCallTheNextOneFinishes) {
     }
   }
   report("kills");
+}
+
+TEST(KeeperFaults, KilledAtEachCallOfAnApplyTheKeeperBringsTheStateBeforeBack) {
+  const State before = state("tails");
+  const State after = state("tails-i2p");
+  Options options;
+  options.lockdown = policy::lockdown();
+  options.confirm_within = std::chrono::milliseconds(1000);
+  std::vector<std::vector<int>> possible;
+  Tables old_tables, new_tables;
+  {
+    Machine machine(before);
+    old_tables = tables_of(machine.kernel);
+    FaultClock clock;
+    FaultyKernel kernel(machine.kernel, clock);
+    FaultyFiles files(machine.files, clock);
+    ASSERT_TRUE(commit({kernel, files}, after.rules, options));
+    new_tables = tables_of(machine.kernel);
+    possible = clock.possible();
+  }
+  size_t kept = 0;
+  for (size_t call = 0; call < possible.size(); ++call) {
+    for (const auto kind : {Fault::Kind::kDieBefore, Fault::Kind::kDieAfter}) {
+      SCOPED_TRACE("killed at call " + std::to_string(call));
+      Machine machine(before);
+      FaultClock clock(Fault{call, kind, 0, false});
+      FaultyKernel kernel(machine.kernel, clock);
+      FaultyFiles files(machine.files, clock);
+      try {
+        const auto outcome = commit({kernel, files}, after.rules, options);
+      } catch (const Killed&) {
+      }
+      machine.files.close_all();
+      const bool is_changed = !same(tables_of(machine.kernel), old_tables);
+      const bool is_pending = pending_confirmation({machine.kernel, machine.files}, options.run_directory).has_value();
+      EXPECT_TRUE(is_pending || !is_changed) << "nothing changes without a keeper";
+      if (is_pending) ++kept;
+      clock.revive();
+      const auto running = machine.files.processes;
+      for (const auto& [process, work] : running) work(process);
+      EXPECT_TRUE(same(tables_of(machine.kernel), old_tables));
+    }
+  }
+  EXPECT_GT(kept, 10U);
 }
 
 INSTANTIATE_TEST_SUITE_P(EverySwitch, Faults,

@@ -65,7 +65,12 @@ class FaultClock {
   [[nodiscard]] bool is_dead() const { return is_dead_; }
   /// The errors that each call can fail with.
   [[nodiscard]] const std::vector<std::vector<int>>& possible() const { return possible_; }
-  void stop() { fault_.reset(); }
+  /// No more faults, for whoever lives on after a kill.
+  void revive() {
+    fault_.reset();
+    is_dead_ = dies_after_ = false;
+    fails_after_ = 0;
+  }
 
  private:
   bool is_possible(std::initializer_list<int> errors) const {
@@ -171,6 +176,11 @@ class FaultyFiles final : public Files {
   }
   void sleep(std::chrono::milliseconds time) override { inner_.sleep(time); }
   std::chrono::milliseconds now() override { return inner_.now(); }
+  void sleep_until(std::chrono::milliseconds time) override { inner_.sleep_until(time); }
+  pid_t start(const std::function<void(pid_t self)>& work) override {
+    return call<pid_t>({EAGAIN, ENOMEM, EMFILE}, [&] { return inner_.start(work); });
+  }
+  int end(pid_t process) override { return inner_.end(process); }
 
  private:
   template <class Number, class Call>

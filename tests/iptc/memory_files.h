@@ -59,6 +59,7 @@ class MemoryFiles final : public Files {
     return 0;
   }
   int make_directory(const std::string& path, mode_t /*mode*/) override {
+    if (!directories.contains(path.substr(0, path.rfind('/')))) return -ENOENT;
     return directories.emplace(path, true).second ? 0 : -EEXIST;
   }
   int rename(const std::string& from, const std::string& to) override {
@@ -70,6 +71,21 @@ class MemoryFiles final : public Files {
   int remove(const std::string& path) override { return content.erase(path) == 1 ? 0 : -ENOENT; }
   void sleep(std::chrono::milliseconds time) override { clock += time; }
   std::chrono::milliseconds now() override { return clock; }
+  void sleep_until(std::chrono::milliseconds time) override { clock = std::max(clock, time); }
+  /// Processes do not run by themselves: a test calls them.
+  pid_t start(const std::function<void(pid_t self)>& work) override {
+    const pid_t process = next_process_++;
+    processes[process] = work;
+    content["/proc/" + std::to_string(process) + "/stat"] = std::to_string(process) +
+                                                            " (tails-iptc) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 " +
+                                                            std::to_string(1000 + process) + " 0 0\n";
+    return process;
+  }
+  int end(pid_t process) override {
+    content.erase("/proc/" + std::to_string(process) + "/stat");
+    return processes.erase(process) == 1 ? 0 : -ESRCH;
+  }
+  std::map<pid_t, std::function<void(pid_t self)>> processes;
 
   [[nodiscard]] size_t open_count() const { return open_.size(); }
   /// What becomes of the descriptors of a process that was killed.
@@ -83,6 +99,7 @@ class MemoryFiles final : public Files {
   };
   std::map<int, Descriptor> open_;
   int next_ = 3;
+  pid_t next_process_ = 500;
 };
 
 }  // namespace tails::iptc

@@ -1,0 +1,163 @@
+#include "iptc/confirm.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "iptc/kernel/memory_kernel.h"
+#include "policy/lower.h"
+#include "tests/iptc/memory_files.h"
+#include "tests/iptc/states.h"
+
+namespace tails::iptc {
+namespace {
+
+using ruleset::TableName;
+using std::chrono::milliseconds;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+class ConfirmTest : public ::testing::Test {
+ protected:
+  ConfirmTest() { options.lockdown = policy::lockdown(); }
+  System system() { return {kernel, files}; }
+
+  void apply(std::string_view name, std::optional<milliseconds> within = std::nullopt) {
+    options.confirm_within = within;
+    outcome = commit(system(), state(name).rules, options);
+    ASSERT_TRUE(outcome) << outcome.error().message;
+    ASSERT_EQ(outcome->kind, Outcome::Kind::kApplied);
+  }
+  bool is_live(const ruleset::RuleSet& rules) {
+    const ruleset::RuleSet now = read_all(kernel);
+    return std::ranges::all_of(rules.tables, [&](const ruleset::Table& table) {
+      const ruleset::Table* const found = now.find(table.family, table.name);
+      return found != nullptr && found->says_the_same(table);
+    });
+  }
+  /// Lets every process run to its end, as if the time had come.
+  void let_processes_run() {
+    const auto running = files.processes;
+    for (const auto& [process, work] : running) {
+      work(process);
+      files.end(process);
+    }
+  }
+
+  kernel::MemoryKernel kernel;
+  MemoryFiles files;
+  Options options;
+  Result<Outcome> outcome;
+};
+
+TEST_F(ConfirmTest, WithoutAWordTheStateBeforeComesBackAtTheDeadline) {
+  apply("tails");
+  apply("tails-i2p", milliseconds(60'000));
+  ASSERT_EQ(files.processes.size(), 1U);
+  const milliseconds start = files.clock;
+  let_processes_run();
+  EXPECT_EQ(files.clock, start + milliseconds(60'000));
+  EXPECT_TRUE(is_live(state("tails").rules));
+  EXPECT_FALSE(pending_confirmation(system(), options.run_directory));
+  EXPECT_THAT(read_live(system())->unrecorded, IsEmpty()) << "and the record still knows it";
+}
+
+TEST_F(ConfirmTest, AMachineThatSleptThroughTheDeadlineGoesBackWhenItWakes) {
+  apply("tails");
+  apply("tails-i2p", milliseconds(60'000));
+  files.clock += std::chrono::hours(8);
+  const milliseconds woken = files.clock;
+  let_processes_run();
+  EXPECT_EQ(files.clock, woken);
+  EXPECT_TRUE(is_live(state("tails").rules));
+}
+
+TEST_F(ConfirmTest, ConfirmKeepsWhatIsInForce) {
+  apply("tails");
+  apply("tails-i2p", milliseconds(60'000));
+  const auto running = files.processes;
+  const auto kept = confirm(system(), options);
+  ASSERT_TRUE(kept) << kept.error().message;
+  EXPECT_THAT(files.processes, IsEmpty());
+  for (const auto& [process, work] : running) work(process);  // even if it could not be ended
+  EXPECT_TRUE(is_live(state("tails-i2p").rules));
+  const auto again = confirm(system(), options);
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().message, "nothing waits to be confirmed");
+  EXPECT_EQ(again.error().kind, ErrorKind::kRejected);
+}
+
+TEST_F(ConfirmTest, AnOpenStateIsNotRestored) {
+  apply("tails", milliseconds(1000));
+  let_processes_run();
+  EXPECT_TRUE(is_live({{*policy::lockdown().find(Family::kIpv4, TableName::kFilter),
+                        *policy::lockdown().find(Family::kIpv6, TableName::kFilter)},
+                       {}}));
+}
+
+TEST_F(ConfirmTest, ASecondOneIsRefusedAndAPlainApplySaysThatOneIsPending) {
+  apply("tails");
+  apply("tails-i2p", milliseconds(60'000));
+  options.confirm_within = milliseconds(60'000);
+  const auto second = commit(system(), state("tails-classic").rules, options);
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().message, "an earlier change still waits to be confirmed");
+  EXPECT_TRUE(is_live(state("tails-i2p").rules));
+  apply("tails-classic");
+  EXPECT_THAT(outcome->notices,
+              ElementsAre("An earlier change still waits to be confirmed: without `tails-iptc confirm` the state "
+                          "before it comes back."));
+  let_processes_run();
+  EXPECT_TRUE(is_live(state("tails").rules));
+}
+
+TEST_F(ConfirmTest, LockdownAndResetAreNotTakenBack) {
+  apply("tails");
+  apply("tails-i2p", milliseconds(60'000));
+  auto running = files.processes;
+  ASSERT_TRUE(lockdown(system(), options));
+  for (const auto& [process, work] : running) work(process);
+  EXPECT_TRUE(is_live(policy::lockdown()));
+  apply("tails", milliseconds(60'000));
+  running = files.processes;
+  ASSERT_TRUE(reset_open(system(), options));
+  for (const auto& [process, work] : running) work(process);
+  EXPECT_FALSE(is_live(policy::lockdown()));
+}
+
+TEST_F(ConfirmTest, AHeldLockDoesNotPreventTheWayBack) {
+  apply("tails");
+  apply("tails-i2p", milliseconds(1000));
+  files.held_until["/run/xtables.lock"] = milliseconds::max();
+  let_processes_run();
+  EXPECT_TRUE(is_live(state("tails").rules));
+}
+
+TEST_F(ConfirmTest, ARefusedTransactionLeavesNoKeeper) {
+  apply("tails");
+  kernel.between_compare_and_commit = [&](kernel::MemoryKernel& inner) {
+    auto table = *inner.read(Family::kIpv6, "filter");
+    table.chains[0].policy =
+        table.chains[0].policy == kernel::Policy::kDrop ? kernel::Policy::kAccept : kernel::Policy::kDrop;
+    table.chains.push_back({"x" + std::to_string(table.chains.size()), std::nullopt, 0, 0, 0, 0});
+    inner.edit(table);
+  };
+  options.confirm_within = milliseconds(1000);
+  ASSERT_FALSE(commit(system(), state("tails-i2p").rules, options));
+  EXPECT_THAT(files.processes, IsEmpty());
+  EXPECT_FALSE(pending_confirmation(system(), options.run_directory));
+}
+
+TEST_F(ConfirmTest, NothingIsTouchedWhereTheKeeperCannotBeTied) {
+  apply("tails");
+  options.run_directory = "/gone/tails-iptc";
+  options.confirm_within = milliseconds(1000);
+  const auto refused = commit(system(), state("tails-i2p").rules, options);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message,
+            "cannot create /gone/tails-iptc/confirm.1.new: no such file or directory (ENOENT)");
+  EXPECT_TRUE(is_live(state("tails").rules));
+  EXPECT_THAT(files.processes, IsEmpty());
+}
+
+}  // namespace
+}  // namespace tails::iptc
