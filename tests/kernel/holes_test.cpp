@@ -4,6 +4,8 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <sstream>
+#include <string>
 
 #include "tests/kernel/harness/as_user.h"
 #include "tests/kernel/harness/replay.h"
@@ -258,6 +260,16 @@ TEST_F(Holes, N07_TorItselfDoesNotReachLoopback) {
   for (const Endpoint& place : places) EXPECT_EQ(connects(uid::kTor, place), "ECONNREFUSED");
 }
 
+/// iptables-save writes the time of day into its comments.
+std::string without_comments(const std::string& text) {
+  std::string rules;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with('#')) rules += line + "\n";
+  }
+  return rules;
+}
+
 TEST_F(Holes, N08_NoNameIsLookedUpOnTheWay) {
   // A machine whose services file knows no service.
   const auto without_services = [](const std::vector<std::string>& command, std::string_view input) {
@@ -283,7 +295,7 @@ TEST_F(Holes, N08_NoNameIsLookedUpOnTheWay) {
   TAILS_ASSERT_OK(unknown);
   EXPECT_EQ(unknown->status, 1) << unknown->err;
   const auto after = run_checked({.arguments = {"iptables-legacy-save"}, .has_private_run = true});
-  EXPECT_EQ(before->substr(before->find("*")), after->substr(after->find("*")));
+  EXPECT_EQ(without_comments(*before), without_comments(*after));
 }
 
 TEST_F(Holes, N09_DnsIsJudgedBehindItsRedirection) {
