@@ -413,7 +413,7 @@ TEST(TextReaderHostile, EveryBeginningOfATextIsSurvived) {
 }
 
 TEST(TextReaderHostile, ChangedTextsAreSurvived) {
-  std::mt19937 random(20240229);  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same every time, on purpose
+  std::mt19937 random(20240229);
   const auto below = [&](size_t end) { return std::uniform_int_distribution<size_t>(0, end - 1)(random); };
   std::string bytes = " !-:,./\"'\\[]*#=+%0123456789abcxAIPNjgmspdio\n\t\r\x7f\x80\xff";
   bytes += '\0';
