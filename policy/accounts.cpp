@@ -87,7 +87,7 @@ std::optional<User> Accounts::resolve(const Text& name, bool may_be_absent, Repo
   }
   if (known->second->value == kInvalidId) {
     report.error(name.place,
-                 fmt::format("user \"{}\" has UID 4294967295, which means \"no user\" to the kernel", name.text),
+                 fmt::format(R"(user "{}" has UID 4294967295, which means "no user" to the kernel)", name.text),
                  "Give the account another number.");
     return std::nullopt;
   }

@@ -114,11 +114,11 @@ void check_service(const Draft& draft, size_t index, const ServiceIndex& service
     const User& user = service.allow[u];
     if (const Service* other = services.denier(index, user.uid)) {
       report.warning(places.allow[u],
-                     fmt::format("user \"{}\" is denied this by service \"{}\"", user.name, other->name),
+                     fmt::format(R"(user "{}" is denied this by service "{}")", user.name, other->name),
                      fmt::format("A denial beats any grant: see {}.", to_string(other->origin)));
     } else if (const Service* wider = services.granter(index, user.uid)) {
       report.warning(places.allow[u],
-                     fmt::format("user \"{}\" already reaches this through service \"{}\"", user.name, wider->name),
+                     fmt::format(R"(user "{}" already reaches this through service "{}")", user.name, wider->name),
                      fmt::format("Remove it here or at {}.", to_string(wider->origin)));
     }
   }

@@ -77,7 +77,7 @@ void check_service(const Draft& draft, size_t index, Report& report) {
                                  : fmt::format(" (UID {}, also named \"{}\")", allowed->uid.value, allowed->name);
     report.error(
         places.deny[d],
-        fmt::format("service \"{}\" both allows and denies user \"{}\"{}", service.name, service.deny[d].name, also),
+        fmt::format(R"(service "{}" both allows and denies user "{}"{})", service.name, service.deny[d].name, also),
         "Remove it from one of the two lists.");
   }
 }
@@ -109,7 +109,7 @@ void check_namespace_networks(const Draft& draft, Report& report) {
     }
     const auto [first, second] = std::minmax(order[outer], order[position]);  // in the file's order
     report.error(draft.namespaces[second].host,
-                 fmt::format("namespace \"{}\" ({}) overlaps namespace \"{}\" ({})", spaces[second].name,
+                 fmt::format(R"(namespace "{}" ({}) overlaps namespace "{}" ({}))", spaces[second].name,
                              to_string(spaces[second].network), spaces[first].name, to_string(spaces[first].network)),
                  first_is_at(spaces[first].origin));
   }

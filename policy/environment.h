@@ -40,7 +40,9 @@ class Environment {
  protected:  // copied only as what it really is
   Environment() = default;
   Environment(const Environment&) = default;
+  Environment(Environment&&) = default;
   Environment& operator=(const Environment&) = default;
+  Environment& operator=(Environment&&) = default;
 };
 
 }  // namespace tails::policy

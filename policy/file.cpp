@@ -20,6 +20,8 @@ namespace {
 class Descriptor {
  public:
   explicit Descriptor(int fd) : fd_(fd) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
   Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   Descriptor& operator=(Descriptor&&) = delete;
   ~Descriptor() {
@@ -45,7 +47,7 @@ tl::unexpected<Error> refused(const std::string& path, std::string_view what, in
   if (error == EACCES || error == EPERM) remedy = "Run as root, or make the file readable.";
   if (error == ENOENT) remedy = "Check the path.";
   return fail(ErrorKind::kRefused,
-              fmt::format("cannot {} {}: {} ({})", what, path, std::strerror(error), strerrorname_np(error)),
+              fmt::format("cannot {} {}: {} ({})", what, path, strerrordesc_np(error), strerrorname_np(error)),
               std::move(remedy), error);
 }
 
@@ -162,7 +164,8 @@ Result<std::vector<Document>> read_drop_ins(const std::string& policy_path) {
   fd->release();  // closedir closes it
   std::vector<std::string> names;
   errno = 0;
-  while (const dirent* entry = readdir(listing.get())) {
+  // One stream, one thread: readdir(3) is safe.
+  while (const dirent* entry = readdir(listing.get())) {  // NOLINT(concurrency-mt-unsafe)
     const std::string_view name = entry->d_name;
     if (!name.starts_with('.') && name.ends_with(".toml")) names.emplace_back(name);
     errno = 0;

@@ -34,7 +34,7 @@ Result<PortRange, Wrong> parse_ports(std::string_view ports, std::string_view be
   const auto last = parse_number(last_digits);
   if (!first || !last) {
     return wrong(fmt::format("\"{}{}\" names no port", before, ports),
-                 fmt::format("Write a number or a range: \"{0}9050\", \"{0}6000-6010\".", before));
+                 fmt::format(R"(Write a number or a range: "{0}9050", "{0}6000-6010".)", before));
   }
   for (const auto& [value, digits] : {std::pair(*first, first_digits), std::pair(*last, last_digits)}) {
     if (value == 0) {
@@ -68,7 +68,7 @@ Result<PortGrant, Wrong> parse_port_grant(std::string_view text) {
     const std::string rest(slash == std::string_view::npos ? std::string_view{} : text.substr(slash));
     return wrong(fmt::format("\"{}\" does not start with a protocol", text),
                  near ? fmt::format("did you mean \"{}{}\"?", *near, rest)
-                      : "Write \"tcp/9050\", \"udp/6000-6010\", or \"tcp\" for any port.");
+                      : R"(Write "tcp/9050", "udp/6000-6010", or "tcp" for any port.)");
   }
   const uint8_t number = name == kProtocols[0] ? protocol::kTcp : protocol::kUdp;
   if (slash == std::string_view::npos) return PortGrant{number, {}};
@@ -88,7 +88,7 @@ Result<PortRange, Wrong> parse_port_range(std::string_view text) { return parse_
 
 Result<ruleset::LimitMatch, Wrong> parse_rate(std::string_view text) {
   const auto bad = [&] {
-    return wrong(fmt::format("\"{}\" is no rate", text), "Write \"20/second\" or \"20/minute burst 100\".");
+    return wrong(fmt::format("\"{}\" is no rate", text), R"(Write "20/second" or "20/minute burst 100".)");
   };
   constexpr std::string_view kBurst = " burst ";
   const size_t burst_at = text.find(kBurst);

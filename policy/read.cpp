@@ -170,7 +170,7 @@ Result<UserMap> parse_user_map(std::string_view text) {
     const std::string name(item.substr(0, equals));
     if (uid.value == kInvalidId) {
       return fail(ErrorKind::kUsage,
-                  fmt::format("--user-map: UID 4294967295 of \"{}\" means \"no user\" to the kernel", name),
+                  fmt::format(R"(--user-map: UID 4294967295 of "{}" means "no user" to the kernel)", name),
                   "Give the account's own number.");
     }
     if (!map.emplace(name, uid).second) {

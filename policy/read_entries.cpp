@@ -104,7 +104,7 @@ std::optional<PortRange> read_source_ports(const Text& text, const std::vector<P
   }
   for (const PortGrant& port : ports) {
     if (port.protocol == grant->protocol) continue;
-    report.error(text.place, fmt::format("\"{}\" cannot be where \"{}\" comes from", text.text, to_string(port)),
+    report.error(text.place, fmt::format(R"("{}" cannot be where "{}" comes from)", text.text, to_string(port)),
                  "Write one service for each protocol.");
     return std::nullopt;
   }

@@ -57,7 +57,7 @@ void read_blocked(const Value& table, ReadingContext& context) {
   blocked.origin = origin_of(reader);
   if (const auto log = reader.text("log", kOptional); log && !read_log(*log, blocked)) {
     context.report.error(log->place, fmt::format("\"{}\" is no place to log to", log->text),
-                         "Write \"kernel\", \"nflog:5\" (a group from 0 to 65535) or \"none\".");
+                         R"(Write "kernel", "nflog:5" (a group from 0 to 65535) or "none".)");
   }
   if (const Member* prefix = reader.find("prefix");
       prefix != nullptr && reader.expect(prefix->value, Value::Kind::kString)) {
@@ -69,7 +69,7 @@ void read_blocked(const Value& table, ReadingContext& context) {
       blocked.answer = answer->text == "drop" ? Blocked::Answer::kDrop : Blocked::Answer::kReject;
     } else {
       context.report.error(answer->place, fmt::format("\"{}\" is no answer to a blocked packet", answer->text),
-                           "Write \"reject\" or \"drop\".");
+                           R"(Write "reject" or "drop".)");
     }
   }
   if (const auto limit = reader.text("log_limit", kOptional)) {
@@ -126,7 +126,7 @@ void read_wire(const Value& table, ReadingContext& context) {
       wire.pass_dhcp = true;
     } else {
       context.report.error(text.place, fmt::format("\"{}\" is nothing that can be passed", text.text),
-                           "Write \"arp\" or \"dhcp\".");
+                           R"(Write "arp" or "dhcp".)");
     }
   }
 }

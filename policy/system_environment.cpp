@@ -104,9 +104,10 @@ Result<std::optional<Uid>> SystemEnvironment::user(std::string_view name) const 
       buffer.resize(buffer.size() * 4);
       continue;
     }
-    return fail(ErrorKind::kRefused,
-                fmt::format("cannot look up user \"{}\": {} ({})", name, std::strerror(error), strerrorname_np(error)),
-                "Pin its number under [users], or pass --user-map.", error);
+    return fail(
+        ErrorKind::kRefused,
+        fmt::format("cannot look up user \"{}\": {} ({})", name, strerrordesc_np(error), strerrorname_np(error)),
+        "Pin its number under [users], or pass --user-map.", error);
   }
 }
 
@@ -122,10 +123,10 @@ Result<std::vector<Environment::InterfaceNetwork>> SystemEnvironment::networks()
   ifaddrs* list = nullptr;
   if (getifaddrs(&list) != 0) {
     const int error = errno;
-    return fail(
-        ErrorKind::kRefused,
-        fmt::format("cannot list the networks of this machine: {} ({})", std::strerror(error), strerrorname_np(error)),
-        {}, error);
+    return fail(ErrorKind::kRefused,
+                fmt::format("cannot list the networks of this machine: {} ({})", strerrordesc_np(error),
+                            strerrorname_np(error)),
+                {}, error);
   }
   const std::unique_ptr<ifaddrs, decltype(&freeifaddrs)> owner(list, &freeifaddrs);
   std::vector<InterfaceNetwork> networks;
