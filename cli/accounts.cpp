@@ -24,38 +24,34 @@ std::vector<policy::User> accounts_of(const policy::Policy& policy) {
   return users;
 }
 
-Result<Uid> find_account(std::string_view text, const GlobalOptions& global, const policy::Policy* policy,
+Result<Uid> find_account(std::string_view text, const GlobalOptions& global, const std::vector<policy::User>& known,
                          const policy::Environment& environment) {
   uint32_t number = 0;
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (problem == std::errc{} && end == text.data() + text.size() && number != kInvalidId) return Uid{number};
 
   if (const auto pinned = global.user_map.find(text); pinned != global.user_map.end()) return pinned->second;
-  std::vector<std::string> known = environment.user_names();
-  for (const auto& [name, uid] : global.user_map) known.push_back(name);
-  if (policy != nullptr) {
-    for (const policy::User& user : accounts_of(*policy)) {
-      if (user.name == text) return user.uid;
-      known.push_back(user.name);
-    }
+  std::vector<std::string> names = environment.user_names();
+  for (const auto& [name, uid] : global.user_map) names.push_back(name);
+  for (const policy::User& user : known) {
+    if (user.name == text) return user.uid;
+    names.push_back(user.name);
   }
   const Result<std::optional<Uid>> found = environment.user(text);
   if (!found) return tl::unexpected(found.error());
   if (*found) return **found;
-  const std::vector<std::string_view> views(known.begin(), known.end());
+  const std::vector<std::string_view> views(names.begin(), names.end());
   const std::optional<std::string_view> meant = nearest(text, views);
   return fail(ErrorKind::kUsage, fmt::format("user \"{}\" is not known on this system", text),
               fmt::format("{}A number will do, or --user-map {}=UID.",
                           meant ? fmt::format("Did you mean \"{}\"? ", *meant) : "", text));
 }
 
-UserNames user_names(const GlobalOptions& global, const policy::Policy* policy,
+UserNames user_names(const GlobalOptions& global, const std::vector<policy::User>& known,
                      const policy::Environment& environment) {
   auto names = std::make_shared<std::map<Uid, std::string>>();
   for (const auto& [name, uid] : global.user_map) names->emplace(uid, name);
-  if (policy != nullptr) {
-    for (const policy::User& user : accounts_of(*policy)) names->emplace(user.uid, user.name);
-  }
+  for (const policy::User& user : known) names->emplace(user.uid, user.name);
   for (const std::string& name : environment.user_names()) {
     const Result<std::optional<Uid>> uid = environment.user(name);
     if (uid && *uid) names->emplace(**uid, name);

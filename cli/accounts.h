@@ -13,12 +13,13 @@ namespace tails::cli {
 /// Every account that a policy names, each once, in no particular order.
 std::vector<policy::User> accounts_of(const policy::Policy& policy);
 
-/// The account that a person means by a name or a number: --user-map first, then the policy's accounts, then the
-/// system's. kUsage, with the nearest name, when there is none.
-Result<Uid> find_account(std::string_view name_or_number, const GlobalOptions& global, const policy::Policy* policy,
-                         const policy::Environment& environment);
+/// The account that a person means by a name or a number: --user-map first, then `known`, then the system's. kUsage,
+/// with the nearest name, when there is none.
+Result<Uid> find_account(std::string_view name_or_number, const GlobalOptions& global,
+                         const std::vector<policy::User>& known, const policy::Environment& environment);
 
 /// Names to show for numbers, from the same three places. Keeps the names, not the arguments.
-UserNames user_names(const GlobalOptions& global, const policy::Policy* policy, const policy::Environment& environment);
+UserNames user_names(const GlobalOptions& global, const std::vector<policy::User>& known,
+                     const policy::Environment& environment);
 
 }  // namespace tails::cli

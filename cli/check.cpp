@@ -33,10 +33,10 @@ Result<ExitStatus> run(const Invocation& invocation) {
     }
     const ruleset::RuleSet rules = policy::lower(*policy);
     const Result<proof::Proof> proof = proof::prove(rules, *policy);
-    const Result<void> holds = !proof ? tl::unexpected(proof.error())
-                               : proof->holds()
-                                   ? Result<void>()
-                                   : refusal(*proof, rules, user_names(invocation.global, &*policy, environment));
+    const Result<void> holds =
+        !proof           ? tl::unexpected(proof.error())
+        : proof->holds() ? Result<void>()
+                         : refusal(*proof, rules, user_names(invocation.global, accounts_of(*policy), environment));
     if (!holds) {
       log::error(holds.error());
       status = std::max(status, exit_status(holds.error().kind));

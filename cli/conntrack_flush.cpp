@@ -6,7 +6,7 @@
 #include "cli/commands.h"
 #include "cli/flow_options.h"
 #include "cli/flow_words.h"
-#include "cli/live.h"
+#include "cli/live_system.h"
 #include "cli/log.h"
 #include "conntrack/removal.h"
 #include "policy/system_environment.h"
@@ -42,7 +42,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
 
   ruleset::RuleSet rules;
   if (selection.revoked) {
-    auto live = read_live_rules();
+    auto live = iptc::read_live(LiveSystem().get());
     if (!live) return tl::unexpected(live.error());
     rules = std::move(live->rules);
   }

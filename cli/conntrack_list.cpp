@@ -8,8 +8,9 @@
 #include "cli/commands.h"
 #include "cli/flow_options.h"
 #include "cli/flow_words.h"
-#include "cli/live.h"
+#include "cli/live_system.h"
 #include "cli/log.h"
+#include "cli/operand.h"
 #include "conntrack/judge.h"
 #include "conntrack/routing.h"
 #include "conntrack/sockets.h"
@@ -97,7 +98,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
 
   auto table = conntrack::FlowTable::open();
   if (!table) return tl::unexpected(table.error());
-  const auto live = read_live_rules();
+  const auto live = iptc::read_live(LiveSystem().get());
   if (!live) return tl::unexpected(live.error());
   const auto routing = conntrack::KernelRouting::read();
   if (!routing) return tl::unexpected(routing.error());
@@ -106,7 +107,8 @@ Result<ExitStatus> run(const Invocation& invocation) {
   if (!sockets->is_complete()) log::warning("this kernel does not list all sockets, so some owners are unknown");
 
   conntrack::Judge judge(live->rules, *routing);
-  Listing listing(invocation, user_names(invocation.global, nullptr, environment));
+  Listing listing(invocation,
+                  user_names(invocation.global, accounts_in_charge(invocation.global, environment), environment));
   const auto listed = table->for_each(
       *filter,
       [&](const Flow& flow) {

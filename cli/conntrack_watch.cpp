@@ -124,7 +124,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
 
   const auto deadline = *seconds ? Clock::now() + std::chrono::seconds(**seconds) : Clock::time_point::max();
   const bool ends_at_alarm = invocation.arguments.has("--fail");
-  Watcher watcher(invocation, *policy, user_names(invocation.global, &*policy->policy, environment));
+  Watcher watcher(invocation, *policy, user_names(invocation.global, policy->accounts, environment));
   while (!stopped && Clock::now() < deadline && !(ends_at_alarm && watcher.has_alarm())) {
     constexpr std::chrono::milliseconds kPatience{200};
     const auto looked = watch->look(kPatience, [&](const FlowWatch::Sight& sight) { watcher.see(*watch, sight); });

@@ -111,7 +111,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
   const Screen& screen = invocation.out;
   std::string text;
   if (!comparison->is_same()) {
-    const UserNames names = user_names(invocation.global, policy, environment);
+    const UserNames names = user_names(invocation.global, a->accounts, environment);
     text = fmt::format("a: {}\nb: {}\n\n", a->name, b->name);
     for (const proof::Difference& difference : comparison->differences) {
       text += difference_text(difference, *a, *b, names, screen);

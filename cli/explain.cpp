@@ -93,7 +93,8 @@ Result<ExitStatus> run(const Invocation& invocation) {
 
   const policy::Policy* policy = operand->policy ? &*operand->policy : nullptr;
   const std::vector<IpAddress> own = own_addresses();
-  const Result<Packet> packet = packet_of(invocation.arguments, {invocation.global, policy, environment, own});
+  const Result<Packet> packet =
+      packet_of(invocation.arguments, {invocation.global, operand->accounts, policy, environment, own});
   if (!packet) return tl::unexpected(packet.error());
 
   const ruleset::Evaluator evaluator(operand->rules);
@@ -102,7 +103,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
     print(json::evaluation(evaluation, *packet, operand->rules));
     return ExitStatus::kDone;
   }
-  const UserNames names = user_names(invocation.global, policy, environment);
+  const UserNames names = user_names(invocation.global, operand->accounts, environment);
   const std::optional<std::string> name = packet->uid ? names(*packet->uid) : std::nullopt;
   const std::string user = !packet->uid ? "no socket"
                            : name       ? fmt::format("{} ({})", *name, packet->uid->value)

@@ -127,6 +127,7 @@ std::string_view text(StatusReport::State state) {
     case StatusReport::State::kDrift: return "drift";
     case StatusReport::State::kLockedDown: return "locked-down";
     case StatusReport::State::kOpen: return "open";
+    case StatusReport::State::kHalfWay: return "half-way";
   }
   return "";
 }

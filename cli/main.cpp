@@ -4,6 +4,7 @@
 
 #include "cli/commands.h"
 #include "cli/help.h"
+#include "cli/json.h"
 #include "cli/log.h"
 #include "cli/parse.h"
 
@@ -33,6 +34,7 @@ ExitStatus run(std::span<const char* const> words) {
   const Result<ExitStatus> status = request->command->run(invocation);
   if (status) return *status;
   log::error(status.error());
+  if (global.json) print(json::error(status.error()));
   return exit_status(status.error().kind);
 }
 

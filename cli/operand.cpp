@@ -9,8 +9,10 @@
 #include <cstring>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
-#include "cli/live.h"
+#include "cli/accounts.h"
+#include "cli/live_system.h"
 #include "cli/log.h"
 #include "policy/lower.h"
 #include "policy/profiles.h"
@@ -55,7 +57,7 @@ Result<void> add_tables(ruleset::RuleSet& rules, std::string_view text, Family f
 }
 
 Result<Operand> load_save_files(std::string_view text) {
-  Operand operand{std::string(text), {}, std::nullopt};
+  Operand operand{std::string(text), {}, std::nullopt, {}};
   const size_t comma = text.find(',');
   const std::array paths{text.substr(0, comma), comma == std::string_view::npos ? "" : text.substr(comma + 1)};
   for (size_t i = 0; i < paths.size(); ++i) {
@@ -71,9 +73,22 @@ Result<Operand> load_save_files(std::string_view text) {
 }
 
 Operand operand_of(policy::Policy policy) {
-  Operand operand{fmt::format("policy \"{}\" ({})", policy.name, policy.source), policy::lower(policy), std::nullopt};
+  Operand operand{fmt::format("policy \"{}\" ({})", policy.name, policy.source), policy::lower(policy), std::nullopt,
+                  accounts_of(policy)};
   operand.policy = std::move(policy);
   return operand;
+}
+
+Result<Operand> load_live() {
+  Result<iptc::Live> live = iptc::read_live(LiveSystem().get());
+  if (!live) return tl::unexpected(live.error());
+  if (!live->unrecorded.empty()) {
+    log::notice(
+        fmt::format("{}: which policy lines want these rules is not known; `apply` did not put them there, or "
+                    "somebody changed the table since",
+                    fmt::join(live->unrecorded, ", ")));
+  }
+  return Operand{"the live rules", std::move(live->rules), std::nullopt, {}};
 }
 
 }  // namespace
@@ -113,6 +128,11 @@ std::string policy_in_charge(const GlobalOptions& global) {
   return is_absent ? "tails" : kSystemPolicy;
 }
 
+std::vector<policy::User> accounts_in_charge(const GlobalOptions& global, const policy::Environment& environment) {
+  const Result<policy::Loaded> loaded = policy::load(policy_in_charge(global), environment, global.user_map);
+  return loaded ? accounts_of(loaded->policy) : std::vector<policy::User>{};
+}
+
 Result<policy::Policy> load_policy(std::string_view file_or_profile, const GlobalOptions& global,
                                    const policy::Environment& environment) {
   Result<policy::Loaded> loaded = policy::load(file_or_profile, environment, global.user_map);
@@ -139,16 +159,16 @@ Result<Operand> load_policy_in_charge(const GlobalOptions& global, const policy:
 
 Result<Operand> load_operand(std::string_view text, const GlobalOptions& global,
                              const policy::Environment& environment) {
-  if (text == "live") {
-    Result<iptc::Live> live = read_live_rules();
-    if (!live) return tl::unexpected(live.error());
-    return Operand{"the live rules", std::move(live->rules), std::nullopt};
-  }
+  const auto with_names = [&](Result<Operand> operand) {
+    if (operand) operand->accounts = accounts_in_charge(global, environment);
+    return operand;
+  };
+  if (text == "live") return with_names(load_live());
   if (policy::find_profile(text) == nullptr) {
     const bool is_named_so = text.ends_with(".rules") || text.find(',') != std::string_view::npos;
-    if (is_named_so) return load_save_files(text);
+    if (is_named_so) return with_names(load_save_files(text));
     const Result<std::string> contents = text.ends_with(".toml") ? "" : read_file(std::string(text));
-    if (contents && is_save_text(*contents)) return load_save_files(text);
+    if (contents && is_save_text(*contents)) return with_names(load_save_files(text));
   }
   Result<policy::Policy> policy = load_policy(text, global, environment);
   if (!policy) return tl::unexpected(policy.error());

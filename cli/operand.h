@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "cli/command.h"
 #include "policy/environment.h"
@@ -20,6 +21,8 @@ struct Operand {
   std::string name;  ///< For messages: "the live rules", "policy \"tails\" (tails.toml)", "v4.rules".
   ruleset::RuleSet rules;
   std::optional<policy::Policy> policy;  ///< Where the rules come from a policy.
+  /// Whose names stand for the numbers of accounts: `policy`, else the policy in charge if it can be read.
+  std::vector<policy::User> accounts;
 };
 
 /// A whole file, at most 256 MiB. kRefused when it cannot be read, kRejected when it is larger.
@@ -27,6 +30,10 @@ Result<std::string> read_file(const std::string& path);
 
 /// --policy, else /etc/tails-iptc/policy.toml where that exists (readable or not), else "tails".
 std::string policy_in_charge(const GlobalOptions& global);
+
+/// The accounts that the policy in charge names, to show them beside numbers. A courtesy: a policy that cannot be read
+/// has none, and nothing is said.
+std::vector<policy::User> accounts_in_charge(const GlobalOptions& global, const policy::Environment& environment);
 
 /// Loads a policy and says its warnings and notices.
 Result<policy::Policy> load_policy(std::string_view file_or_profile, const GlobalOptions& global,

@@ -143,7 +143,7 @@ Result<Packet> packet_of(const Arguments& arguments, const PacketContext& contex
 
   const std::string_view user = *arguments.value("--user");
   if (user != "none") {
-    const Result<Uid> uid = find_account(user, context.global, context.policy, context.environment);
+    const Result<Uid> uid = find_account(user, context.global, context.accounts, context.environment);
     if (!uid) return tl::unexpected(uid.error());
     packet.uid = *uid;
     packet.gid = Gid{uid->value};

@@ -43,7 +43,8 @@ inline constexpr std::array kPacketOptions{
 /// What the packet's defaults depend on.
 struct PacketContext {
   const GlobalOptions& global;
-  const policy::Policy* policy = nullptr;  ///< Its accounts and namespaces are known; may be null.
+  const std::vector<policy::User>& accounts;
+  const policy::Policy* policy = nullptr;  ///< Its namespaces are known; may be null.
   const policy::Environment& environment;
   const std::vector<IpAddress>& own_addresses;  ///< Of this machine.
 };

@@ -19,7 +19,7 @@ std::function<Result<void>(const ruleset::RuleSet& rules)> proof_check(const pol
     const std::chrono::duration<double, std::milli> time = std::chrono::steady_clock::now() - start;
     log::debug(fmt::format("proved in {:.1f} ms", time.count()));
     if (proof->holds()) return {};
-    return refusal(*proof, rules, user_names(global, &policy, environment));
+    return refusal(*proof, rules, user_names(global, accounts_of(policy), environment));
   };
 }
 

@@ -94,7 +94,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
   std::string text;
   if (invocation.global.verbosity >= 0) text += claims_text(*proof, screen);
   if (!proof->holds()) {
-    const UserNames names = user_names(invocation.global, &policy, environment);
+    const UserNames names = user_names(invocation.global, accounts_of(policy), environment);
     text += failures_text(*proof, *operand, operand_word, names, screen);
   }
   if (invocation.global.verbosity >= 0) text += assumptions_text(*proof, screen);

@@ -6,7 +6,6 @@
 #include "cli/chain_graph.h"
 #include "cli/commands.h"
 #include "cli/json.h"
-#include "cli/live.h"
 #include "cli/operand.h"
 #include "cli/rule_counts.h"
 #include "cli/text_table.h"
@@ -100,8 +99,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
   } else if (format == "dot") {
     print(chain_graph(rules));
   } else {
-    const policy::Policy* policy = operand->policy ? &*operand->policy : nullptr;
-    print(tables_text(rules, is_live, user_names(invocation.global, policy, environment), invocation.out));
+    print(tables_text(rules, is_live, user_names(invocation.global, operand->accounts, environment), invocation.out));
   }
   return ExitStatus::kDone;
 }

@@ -5,7 +5,7 @@
 
 #include "cli/commands.h"
 #include "cli/json.h"
-#include "cli/live.h"
+#include "cli/live_system.h"
 #include "cli/operand.h"
 #include "cli/status_report.h"
 #include "cli/text_diff.h"
@@ -29,14 +29,19 @@ std::string differing_tables(const StatusReport& report) {
 
 std::string headline(const StatusReport& report, const Screen& screen) {
   switch (report.state) {
-    case State::kInForce:
-      return fmt::format("{} policy \"{}\", IPv4 and IPv6.", screen.paint(Ink::kGood, "In force:"), report.policy);
+    case State::kInForce: return fmt::format("{} policy \"{}\".", screen.paint(Ink::kGood, "In force:"), report.policy);
     case State::kOpen:
       return fmt::format("{} this machine has no filter. `tails-iptc apply` puts policy \"{}\" in place.",
                          screen.paint(Ink::kBad, "Open:"), report.policy);
     case State::kLockedDown:
       return fmt::format("{} everything is blocked. `tails-iptc apply` puts policy \"{}\" in place.",
                          screen.paint(Ink::kWarning, "Locked down:"), report.policy);
+    case State::kHalfWay:
+      return fmt::format(
+          "{} a transaction was interrupted; only established connections go on. `tails-iptc apply` puts policy \"{}\" "
+          "in "
+          "place.",
+          screen.paint(Ink::kWarning, "Half-way:"), report.policy);
     case State::kDrift:
       return fmt::format("{} the live rules are not those of policy \"{}\": {} differ{}. `tails-iptc apply` mends it.",
                          screen.paint(Ink::kBad, "Drift:"), report.policy, differing_tables(report),
@@ -95,12 +100,22 @@ std::string others_text(const StatusReport& report) {
 
 Result<ExitStatus> run(const Invocation& invocation) {
   const policy::SystemEnvironment environment;
-  const Result<Operand> wanted = load_policy_in_charge(invocation.global, environment);
+  Result<Operand> wanted = load_policy_in_charge(invocation.global, environment);
   if (!wanted) return tl::unexpected(wanted.error());
-  const Result<iptc::Live> live = read_live_rules();
+  const LiveSystem system;
+  const Result<iptc::Live> live = iptc::read_live(system.get());
   if (!live) return tl::unexpected(live.error());
+  const Result<bool> has_ipv6 = system.has_ipv6();
+  if (!has_ipv6) return tl::unexpected(has_ipv6.error());
+  ruleset::RuleSet locked = policy::lockdown();
+  if (!*has_ipv6) {
+    // Nothing of IPv6 can pass, and no table can say so.
+    for (ruleset::RuleSet* rules : {&wanted->rules, &locked}) {
+      std::erase_if(rules->tables, [](const ruleset::Table& table) { return table.family == Family::kIpv6; });
+    }
+  }
 
-  const StatusReport report = status_of(wanted->policy->name, wanted->rules, live->rules, policy::lockdown());
+  const StatusReport report = status_of(wanted->policy->name, wanted->rules, *live, locked);
   if (invocation.global.json) {
     print(json::status(report));
   } else if (invocation.global.verbosity >= 0) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <tuple>
 
 namespace tails::cli {
 namespace {
@@ -46,11 +47,34 @@ bool ends_the_way(const ruleset::Target& target) {
          std::holds_alternative<ruleset::Masquerade>(target) || std::holds_alternative<ruleset::Dnat>(target);
 }
 
+/// The target by which a chain stops whatever comes, maybe after logging it; nullptr for any other chain.
+const ruleset::Target* stops_everything(const ruleset::Chain* chain) {
+  if (chain == nullptr || chain->is_builtin() || chain->rules.empty()) return nullptr;
+  const ruleset::Rule& last = chain->rules.back();
+  const bool is_stop =
+      std::holds_alternative<ruleset::Reject>(last.target) || std::holds_alternative<ruleset::Drop>(last.target);
+  const bool is_for_all = last.matches.empty() && last.header == ruleset::HeaderTest{};
+  const bool only_logs = std::all_of(chain->rules.begin(), chain->rules.end() - 1, [](const ruleset::Rule& rule) {
+    return std::holds_alternative<ruleset::Log>(rule.target) || std::holds_alternative<ruleset::Nflog>(rule.target);
+  });
+  return is_stop && is_for_all && only_logs ? &last.target : nullptr;
+}
+
+/// The verdict that a packet has for certain once it meets this rule; nullptr where it goes on.
+const ruleset::Target* verdict_of(const Table& table, const ruleset::Rule& rule) {
+  if (ends_the_way(rule.target)) return &rule.target;
+  const auto* jump = std::get_if<ruleset::Jump>(&rule.target);
+  return jump == nullptr ? nullptr : stops_everything(table.find(jump->chain));
+}
+
 /// Sums per origin. Both rule sets have the same rules, so a rule's place tells whose counter it is.
 std::vector<StatusReport::Entry> entries_of(const RuleSet& wanted, const RuleSet& live) {
-  std::map<std::pair<ruleset::OriginIndex, std::string>, ruleset::Counters> sums;
-  const auto add = [&](ruleset::OriginIndex origin, std::string verdict, const ruleset::Counters& counters) {
-    ruleset::Counters& sum = sums[{origin, std::move(verdict)}];
+  // By what the origin says and not by its index: the same entry may have been noted down twice.
+  std::map<std::tuple<std::string, uint32_t, std::string, std::string>, ruleset::Counters> sums;
+  const auto add = [&](ruleset::OriginIndex index, std::string verdict, const ruleset::Counters& counters) {
+    const ruleset::Origin* origin = wanted.origin(index);
+    const ruleset::Origin known = origin == nullptr ? ruleset::Origin{} : *origin;
+    ruleset::Counters& sum = sums[{known.file, known.line, known.entry, std::move(verdict)}];
     sum.packets += counters.packets;
     sum.bytes += counters.bytes;
   };
@@ -59,28 +83,29 @@ std::vector<StatusReport::Entry> entries_of(const RuleSet& wanted, const RuleSet
     if (counted == nullptr) continue;
     for (size_t i = 0; i < table.chains.size(); ++i) {
       const ruleset::Chain& chain = table.chains[i];
-      for (size_t j = 0; j < chain.rules.size(); ++j) {
+      const bool counted_by_who_jumps = stops_everything(&chain) != nullptr;
+      for (size_t j = 0; j < chain.rules.size() && !counted_by_who_jumps; ++j) {
         const ruleset::Rule& rule = chain.rules[j];
-        if (ends_the_way(rule.target)) {
-          add(rule.origin, std::string(target_name(rule.target)), counted->chains[i].rules[j].counters);
-        }
+        const ruleset::Target* verdict = verdict_of(table, rule);
+        if (verdict == nullptr) continue;
+        add(rule.origin, std::string(target_name(*verdict)), counted->chains[i].rules[j].counters);
       }
       if (chain.policy == ruleset::ChainPolicy::kDrop) add(chain.origin, "DROP", counted->chains[i].counters);
     }
   }
   std::vector<StatusReport::Entry> entries;
   for (const auto& [key, counters] : sums) {
-    const ruleset::Origin* origin = wanted.origin(key.first);
-    entries.push_back({origin == nullptr ? ruleset::Origin{} : *origin, key.second, counters});
+    const auto& [file, line, entry, verdict] = key;
+    entries.push_back({{file, line, entry}, verdict, counters});
   }
-  std::ranges::stable_sort(
-      entries, {}, [](const StatusReport::Entry& entry) { return std::pair(entry.origin.file, entry.origin.line); });
   return entries;
 }
 
 }  // namespace
 
-StatusReport status_of(const std::string& policy, const RuleSet& wanted, const RuleSet& live, const RuleSet& lockdown) {
+StatusReport status_of(const std::string& policy, const RuleSet& wanted, const iptc::Live& reading,
+                       const RuleSet& lockdown) {
+  const RuleSet& live = reading.rules;
   StatusReport report;
   report.policy = policy;
   const auto ours = our_tables(wanted);
@@ -98,6 +123,8 @@ StatusReport status_of(const std::string& policy, const RuleSet& wanted, const R
   if (is_same_everywhere(wanted, live)) {
     report.state = State::kInForce;
     report.entries = entries_of(wanted, live);
+  } else if (reading.has_guard) {
+    report.state = State::kHalfWay;
   } else if (is_same_everywhere(lockdown, live)) {
     report.state = State::kLockedDown;
   } else {

@@ -16,6 +16,7 @@ struct StatusReport {
     kDrift,       ///< Some table is not.
     kLockedDown,  ///< `lockdown` is in force.
     kOpen,        ///< No filter: every chain empty and ACCEPT.
+    kHalfWay,     ///< A transaction was killed: what stands lets through only what old and new rules share.
   };
   struct Table {
     Family family = Family::kIpv4;
@@ -36,10 +37,10 @@ struct StatusReport {
   std::vector<RuleCount> other_tables;  ///< Tables that are not the policy's and have rules.
 };
 
-/// Compares the rules that a policy wants with those of the kernel, and adds up counters. Only rules that end a
-/// packet's way count (ACCEPT, DROP, REJECT and the NAT targets): a packet is in at most one of them in each table.
-/// Pure.
-StatusReport status_of(const std::string& policy, const ruleset::RuleSet& wanted, const ruleset::RuleSet& live,
+/// Compares the rules that a policy wants with those of the kernel, and adds up counters. Only rules that end a packet's
+/// way count (ACCEPT, DROP, REJECT, the NAT targets, and a jump to a chain that stops whatever comes, in place of the
+/// rules in there): a packet is in at most one of them in each table. Pure.
+StatusReport status_of(const std::string& policy, const ruleset::RuleSet& wanted, const iptc::Live& live,
                        const ruleset::RuleSet& lockdown);
 
 }  // namespace tails::cli

@@ -35,7 +35,9 @@ void tell_foreign_rules(const Invocation& invocation, const iptc::Outcome& outco
 /// Adds `sentence` to the remedy unless it is there already.
 void state(Error& error, std::string_view sentence) {
   if (error.remedy.find(sentence) != std::string::npos) return;
-  error.remedy += fmt::format("{}{}", error.remedy.empty() ? "" : " ", sentence);
+  // A remedy may end with a command, to which no full stop can be added.
+  error.remedy += error.remedy.empty() ? "" : error.remedy.ends_with('.') ? " " : "\n";
+  error.remedy += sentence;
 }
 
 }  // namespace

@@ -6,23 +6,13 @@
 
 #include "cli/aftermath.h"
 #include "cli/command.h"
+#include "cli/live_system.h"
 #include "iptc/transaction.h"
 
 /// What `apply`, `lockdown` and `reset` have in common: settings in, the story of a transaction out.
 namespace tails::cli {
 
 using Milliseconds = std::chrono::duration<double, std::milli>;
-
-/// The running kernel and the system's files, for one transaction.
-class LiveSystem {
- public:
-  LiveSystem() : kernel_(iptc::kernel::running_kernel()), files_(iptc::system_files()) {}
-  [[nodiscard]] iptc::System get() const { return {*kernel_, *files_}; }
-
- private:
-  std::unique_ptr<iptc::kernel::Kernel> kernel_;
-  std::unique_ptr<iptc::Files> files_;
-};
 
 /// Options with --wait and the lockdown rules filled in. `policy` is for the record.
 iptc::Options transaction_options(const GlobalOptions& global, std::string policy);

@@ -2,6 +2,7 @@
 
 #include <random>
 
+#include "cli/accounts.h"
 #include "cli/decision.h"
 #include "cli/packet_arguments.h"
 #include "cli/packet_words.h"
@@ -63,7 +64,7 @@ std::string packet(const std::vector<std::pair<std::string, std::string>>& optio
   GlobalOptions global;
   global.user_map.emplace("pinned", Uid{7});
   const std::vector<IpAddress> own{IpAddress::v4(192, 168, 1, 5)};
-  const auto made = packet_of(arguments, {global, with_policy ? &tails : nullptr, machine, own});
+  const auto made = packet_of(arguments, {global, accounts_of(tails), with_policy ? &tails : nullptr, machine, own});
   if (!made) {
     EXPECT_EQ(made.error().kind, ErrorKind::kUsage);
     return made.error().message + (made.error().remedy.empty() ? "" : " | " + made.error().remedy);
