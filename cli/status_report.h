@@ -37,9 +37,9 @@ struct StatusReport {
   std::vector<RuleCount> other_tables;  ///< Tables that are not the policy's and have rules.
 };
 
-/// Compares the rules that a policy wants with those of the kernel, and adds up counters. Only rules that end a packet's
-/// way count (ACCEPT, DROP, REJECT, the NAT targets, and a jump to a chain that stops whatever comes, in place of the
-/// rules in there): a packet is in at most one of them in each table. Pure.
+/// Compares the rules that a policy wants with those of the kernel, and adds up counters. Only rules that end a
+/// packet's way count (ACCEPT, DROP, REJECT, the NAT targets, and a jump to a chain that stops whatever comes, in place
+/// of the rules in there): a packet is in at most one of them in each table. Pure.
 StatusReport status_of(const std::string& policy, const ruleset::RuleSet& wanted, const iptc::Live& live,
                        const ruleset::RuleSet& lockdown);
 
