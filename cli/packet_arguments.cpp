@@ -57,6 +57,8 @@ void route(Packet& packet, const PacketContext& context) {
   const IpAddress& to = packet.destination;
   const bool is_v4 = to.family == Family::kIpv4;
   packet.source = is_v4 ? kSomeV4 : kSomeV6;
+  // A packet to the example's own address comes from its neighbour.
+  if (packet.source == to) packet.source.low += 1;
   packet.out = kUplink;
   constexpr Prefix kMulticastV4 = *Prefix::make(IpAddress::v4(224, 0, 0, 0), 4);
   constexpr Prefix kMulticastV6 = *Prefix::make(IpAddress::v6(0xff00000000000000, 0), 8);
