@@ -136,7 +136,7 @@ Bdd BddSubstitution::apply(const Bdd& function) const {
   return function.is_constant() ? function : Bdd::adopt(bdd_veccompose(function.node_, pairs_.get()));
 }
 
-BddSession::BddSession(int variables, int expected_nodes) {
+BddSession::BddSession(int variables, int expected_nodes, int most_nodes) {
   assert(!is_running && variables > 0);
   is_running = true;
   has_run_out = false;
@@ -145,8 +145,8 @@ BddSession::BddSession(int variables, int expected_nodes) {
   bdd_error_hook(on_bdd_error);
   bdd_gbc_hook(nullptr);  // the default prints
   bdd_resize_hook(nullptr);
-  bdd_setmaxnodenum(kMaxNodes);
-  bdd_setmaxincrease(kMaxNodes);  // tables double
+  bdd_setmaxnodenum(most_nodes);
+  bdd_setmaxincrease(most_nodes);  // tables double
   bdd_setcacheratio(kNodesPerCacheEntry);
   bdd_setvarnum(variables);
 }

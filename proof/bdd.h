@@ -107,16 +107,16 @@ class BddSubstitution {
 class BddSession {
  public:
   /// Nodes that a session may have at most: about 200 MB with their caches.
-  static constexpr int kMaxNodes = 7'000'000;
+  static constexpr int kMaxNodes = 6'000'000;
 
   /// `variables` at least 1. `expected_nodes` sizes the first tables: too small costs garbage collections, too large
   /// costs more than a small proof.
-  BddSession(int variables, int expected_nodes);
+  BddSession(int variables, int expected_nodes, int most_nodes = kMaxNodes);
   BddSession(const BddSession&) = delete;
   BddSession& operator=(const BddSession&) = delete;
   ~BddSession();
 
-  /// True once a diagram did not fit into kMaxNodes (or into memory). Results since then mean nothing.
+  /// True once a diagram did not fit into the most nodes (or into memory). Results since then mean nothing.
   [[nodiscard]] static bool is_exhausted();
   /// Makes it true, for a task that is too large in another way.
   static void give_up();

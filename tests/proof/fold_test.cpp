@@ -101,5 +101,132 @@ TEST(Fold, IsNeverSureWhereTheEvaluatorIsSureOfSomethingElse) {
   EXPECT_GT(counts.doubtful, 5000);
 }
 
+TEST(Fold, KnowsWhichRuleDecides) {
+  int decided = 0;
+  for (uint32_t seed = 7000; seed < 7150; ++seed) {
+    RandomRules random(seed);
+    const RuleSet rules = random.rule_set(Family::kIpv4, {});
+    const RuleSet* const list = &rules;
+    const Model model(Family::kIpv4, std::span(&list, 1), {});
+    const Evaluator evaluator(rules);
+    for (const Hook hook : {Hook::kOutput, Hook::kForward}) {
+      const RuleRef rule = evaluator.evaluate(random.packet(Family::kIpv4, hook)).decided_by;
+      const std::array questions = {Question::accepted(), Question::decided_by({rule})};
+      const Bdd by_rule = model.ask(rules, hook, questions)[1];
+      for (int i = 0; i < 50; ++i) {
+        const Packet packet = random.packet(Family::kIpv4, hook);
+        const bool expected = evaluator.evaluate(packet).decided_by == rule;
+        ASSERT_EQ(by_rule.at(model.space().assignment(packet, model.variables())), expected)
+            << "seed " << seed << " " << write_rule(rule) << "\n"
+            << write_save(rules, Family::kIpv4);
+        decided += expected ? 1 : 0;
+      }
+    }
+  }
+  EXPECT_GT(decided, 1000);
+}
+
+TEST(Fold, KnowsWhereNatSends) {
+  int sent = 0;
+  for (uint32_t seed = 8000; seed < 8300; ++seed) {
+    RandomRules random(seed);
+    const RuleSet rules = random.rule_set(Family::kIpv4, {});
+    const std::vector<NatAction> actions = nat_actions(rules, Family::kIpv4, Hook::kOutput);
+    if (actions.empty()) continue;
+    const RuleSet* const list = &rules;
+    const Model model(Family::kIpv4, std::span(&list, 1), {});
+    const Evaluator evaluator(rules);
+    std::vector<Question> questions = {Question::accepted(), Question::redirected()};
+    for (const NatAction& action : actions) questions.push_back(Question::translated(action));
+    ASSERT_LE(questions.size(), kMaxQuestions);
+    const std::vector<Bdd> answers = model.ask(rules, Hook::kOutput, questions);
+    for (int i = 0; i < 100; ++i) {
+      const Packet packet = random.packet(Family::kIpv4, Hook::kOutput);
+      const std::vector<bool> at = model.space().assignment(packet, model.variables());
+      std::optional<Endpoint> said;
+      for (size_t k = 0; k < actions.size(); ++k) {
+        if (actions[k].kind != NatAction::Kind::kDestination || !answers[2 + k].at(at)) continue;
+        said = Endpoint{actions[k].address.value_or(packet.destination),
+                        actions[k].ports ? actions[k].ports->first : packet.destination_port};
+      }
+      const std::optional<Endpoint> expected = evaluator.evaluate(packet).redirected_to;
+      ASSERT_EQ(said, expected) << "seed " << seed;
+      ASSERT_EQ(answers[1].at(at), expected.has_value()) << "seed " << seed;
+      sent += expected ? 1 : 0;
+    }
+  }
+  EXPECT_GT(sent, 300);
+}
+
+Rule rule_to(Target target, std::vector<Match> matches = {}) {
+  Rule rule;
+  rule.matches = std::move(matches);
+  rule.target = std::move(target);
+  return rule;
+}
+
+/// OUTPUT, and a chain for each list of rules: "a", "b", …
+RuleSet with_chains(std::vector<Rule> output, std::vector<std::vector<Rule>> chains) {
+  RuleSet rules;
+  rules.tables.push_back(Table::open(Family::kIpv4, TableName::kFilter));
+  rules.tables.back().find("OUTPUT")->rules = std::move(output);
+  char name = 'a';
+  for (std::vector<Rule>& chain : chains) {
+    rules.tables.back().chains.push_back({std::string(1, name++), std::nullopt, std::move(chain), {}, kNoOrigin});
+  }
+  return rules;
+}
+
+TEST(Fold, ACircleLetsOutOnlyWhoLeavesIt) {
+  const auto udp = [](Port port) { return Match(UdpMatch{{}, PortRange::one(port)}); };
+  // In a, port 1 is accepted and port 2 returns; in b, port 3 is accepted; the rest goes round.
+  const RuleSet rules = with_chains({rule_to(Jump{"b"}), rule_to(Drop{}, {udp(2)})},
+                                    {{rule_to(Accept{}, {udp(1)}), rule_to(Return{}, {udp(2)}), rule_to(Jump{"b"})},
+                                     {rule_to(Accept{}, {udp(3)}), rule_to(Jump{"a"})}});
+  const RuleSet* const list = &rules;
+  const Model model(Family::kIpv4, std::span(&list, 1), {});
+  const Evaluator evaluator(rules);
+  const Fates fates(model, rules, Hook::kOutput);
+  for (const auto& [port, expected] : {std::pair(Port{1}, Verdict::kAccept), std::pair(Port{2}, Verdict::kDrop),
+                                       std::pair(Port{3}, Verdict::kAccept), std::pair(Port{4}, Verdict::kDrop)}) {
+    Packet packet;
+    packet.protocol = protocol::kUdp;
+    packet.destination_port = port;
+    packet.out = *InterfaceName::make("eth0");
+    EXPECT_EQ(verdict_of(fates, model.space().assignment(packet, model.variables())), expected) << port;
+    EXPECT_EQ(evaluator.evaluate(packet).verdict, expected) << port;
+  }
+}
+
+TEST(Fold, ManyCallsWithinCallsStaySmall) {
+  // 2^30 ways through these chains.
+  std::vector<std::vector<Rule>> chains;
+  for (char c = 'a'; c < 'a' + 26; ++c) {
+    const std::string next(1, static_cast<char>(c + 1));
+    chains.push_back({rule_to(Jump{next}, {UdpMatch{{}, PortRange::one(static_cast<Port>(c))}}), rule_to(Jump{next})});
+  }
+  chains.back() = {rule_to(Accept{}, {UdpMatch{{}, PortRange::one(53)}})};
+  const RuleSet rules = with_chains({rule_to(Jump{"a"}), rule_to(Drop{})}, chains);
+  const RuleSet* const list = &rules;
+  const Model model(Family::kIpv4, std::span(&list, 1), {});
+  const Bdd accepted = model.ask(rules, Hook::kOutput, Question::accepted());
+  EXPECT_LT(accepted.size(), 200U);
+}
+
+TEST(Fold, EndlessNestingIsGivenUp) {
+  // Marks that change on every floor keep chains from being summed up.
+  RuleSet rules = with_chains({rule_to(Jump{"n0"})}, {});
+  for (int i = 0; i < 3000; ++i) {
+    std::vector<Rule> chain = {rule_to(SetMark{static_cast<uint32_t>(i), 0xFF}),
+                               rule_to(Jump{"n" + std::to_string(i + 1)})};
+    rules.tables.back().chains.push_back({"n" + std::to_string(i), std::nullopt, std::move(chain), {}, kNoOrigin});
+  }
+  rules.tables.back().chains.push_back({"n3000", std::nullopt, {}, {}, kNoOrigin});
+  const RuleSet* const list = &rules;
+  const Model model(Family::kIpv4, std::span(&list, 1), {});
+  (void)model.ask(rules, Hook::kOutput, Question::accepted());
+  EXPECT_TRUE(BddSession::is_exhausted());
+}
+
 }  // namespace
 }  // namespace tails::proof
