@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "tests/kernel/harness/as_user.h"
+#include "tests/kernel/harness/drain_until.h"
 #include "tests/kernel/harness/observer.h"
 #include "tests/kernel/harness/program.h"
 #include "tests/kernel/harness/rule_counters.h"
@@ -273,13 +274,16 @@ TEST_F(Harness, SendsAnyPacketWithoutASocket) {
   }
   EXPECT_THAT(ours, testing::ElementsAre(v4, v6));
   EXPECT_FALSE(ours.front().uid.has_value());
-  const auto frames = wire->drain();
+  // It is on the cable, with what the other end's answer made the kernel say.
+  const auto has_syn = [](const std::vector<Frame>& frames) {
+    return std::any_of(frames.begin(), frames.end(), [](const Frame& frame) {
+      const auto packet = dissect(frame.bytes);
+      return packet && packet->is_tcp_syn() && packet->destination == kInternet;
+    });
+  };
+  const auto frames = drain_until([&] { return wire->drain(); }, has_syn);
   TAILS_ASSERT_OK(frames);
-  // The SYN, and what the other end's answer made the kernel say.
-  EXPECT_TRUE(std::any_of(frames->begin(), frames->end(), [](const Frame& frame) {
-    const auto packet = dissect(frame.bytes);
-    return packet && packet->is_tcp_syn() && packet->destination == kInternet;
-  }));
+  EXPECT_TRUE(has_syn(*frames));
 }
 
 TEST_F(Harness, SeesOnTheWireWhatLeftAndOnlyThat) {
@@ -290,7 +294,7 @@ TEST_F(Harness, SeesOnTheWireWhatLeftAndOnlyThat) {
   EXPECT_EQ(try_udp({kOtherInternet, 9}), EPERM);
   EXPECT_EQ(try_udp({kOtherInternet, 10}), 0);
   EXPECT_EQ(try_udp({kOtherInternet, 10}, {.device = *InterfaceName::make("eth1")}), 0);
-  const auto frames = wire->drain();
+  const auto frames = drain_until([&] { return wire->drain(); }, [](const auto& all) { return all.size() >= 2; });
   TAILS_ASSERT_OK(frames);
   ASSERT_EQ(frames->size(), 2U);
   EXPECT_EQ((*frames)[0].interface.view(), "wire0");
@@ -317,7 +321,11 @@ TEST_F(Harness, InjectsPacketsIntoInputAndForward) {
   TAILS_ASSERT_OK(wire->inject(veth0, compose(packet)));
   packet.destination = kInternet;
   TAILS_ASSERT_OK(wire->inject(veth0, compose(packet)));
-  const auto seen = observer->drain();
+  const auto seen = drain_until([&] { return observer->drain(); },
+                                [](const auto& all) {
+                                  return !at(all, Hook::kInput, Place::kBefore).empty() &&
+                                         !at(all, Hook::kForward, Place::kBefore).empty();
+                                });
   TAILS_ASSERT_OK(seen);
   const auto input = at(*seen, Hook::kInput, Place::kBefore);
   const auto forward = at(*seen, Hook::kForward, Place::kBefore);

@@ -1,5 +1,6 @@
 #include "tests/kernel/harness/testbed.h"
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <initializer_list>
@@ -50,6 +51,8 @@ std::string slash(const IpAddress& address, unsigned length) {
 
 Result<Testbed> Testbed::build(const std::vector<Guest>& guest_list,
                                const std::vector<InterfaceName>& more_interfaces) {
+  // Where IPv6 is a module, asking for a socket loads it; asking for an address does not.
+  static_cast<void>(Descriptor(::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0)));
   auto host = NetworkNamespace::create();
   if (!host) return tl::unexpected(host.error());
   auto outside = NetworkNamespace::create();
