@@ -130,7 +130,8 @@ std::vector<PortGrant> with_dns_alias(const Policy& policy, const Service& servi
   const auto covers = [&](Port port) {
     return std::ranges::any_of(service.ports, [&](const PortGrant& g) { return g.covers(protocol::kUdp, port); });
   };
-  const bool has_alias = covers(53), has_port = covers(dns_port);
+  const bool has_alias = covers(53);
+  const bool has_port = covers(dns_port);
   if (has_alias && !has_port) ports.push_back({protocol::kUdp, PortRange::one(dns_port)});
   if (has_port && !has_alias) ports.push_back({protocol::kUdp, PortRange::one(53)});
   return ports;

@@ -9,7 +9,8 @@
 
 namespace tails::policy {
 
-std::string did_you_mean(std::string_view word, std::span<const std::string_view> candidates, std::string otherwise) {
+std::string did_you_mean(std::string_view word, std::span<const std::string_view> candidates,
+                         const std::string& otherwise) {
   const auto near = nearest(word, candidates);
   return near ? fmt::format("did you mean \"{}\"?", *near) : otherwise;
 }

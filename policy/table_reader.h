@@ -63,6 +63,7 @@ class TableReader {
 };
 
 /// `did you mean "…"?` where a candidate is near, else `otherwise`.
-std::string did_you_mean(std::string_view word, std::span<const std::string_view> candidates, std::string otherwise);
+std::string did_you_mean(std::string_view word, std::span<const std::string_view> candidates,
+                         const std::string& otherwise);
 
 }  // namespace tails::policy

@@ -35,7 +35,7 @@ class Dice {
 
 /// The seed of a random test: `fallback`, or the environment variable TAILS_SEED. A failing test prints it.
 inline uint64_t seed_or(uint64_t fallback) {
-  const char* text = std::getenv("TAILS_SEED");
+  const char* text = std::getenv("TAILS_SEED");  // NOLINT(concurrency-mt-unsafe): nobody sets variables
   return text == nullptr ? fallback : std::stoull(text);
 }
 

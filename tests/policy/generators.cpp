@@ -143,7 +143,7 @@ Policy profile(std::string_view name, bool has_i2p) {
   if (has_i2p) environment.paths.insert("/usr/share/i2p");
   auto loaded = load(name, environment);
   if (!loaded) {
-    std::fputs((loaded.error().message + "\n").c_str(), stderr);
+    fmt::print(stderr, "{}\n", loaded.error().message);
     std::abort();
   }
   return std::move(loaded->policy);
@@ -168,10 +168,10 @@ Policy random_policy(Dice& dice) {
   policy.lan.closed = random_grants(dice, 3);
   policy.lan.origin = line(10, "[lan]");
   policy.lan.closed_origin = line(11, "[lan] closed");
-  for (uint32_t i = static_cast<uint32_t>(dice.below(7)); i > 0; --i) {
+  for (auto i = static_cast<uint32_t>(dice.below(7)); i > 0; --i) {
     policy.services.push_back(random_service(dice, policy.tor, i));
   }
-  for (uint32_t i = static_cast<uint32_t>(dice.below(4)); i > 0; --i) {
+  for (auto i = static_cast<uint32_t>(dice.below(4)); i > 0; --i) {
     policy.namespaces.push_back(random_namespace(dice, i));
   }
   policy.related_icmp_on_loopback = dice.chance(70);
@@ -189,7 +189,8 @@ Policy random_policy(Dice& dice) {
 PacketGenerator::PacketGenerator(const Policy& policy, uint64_t seed) : dice_(seed), policy_(policy) {
   const auto add_prefix = [&](const Prefix& prefix) {
     auto& addresses = prefix.family() == Family::kIpv4 ? v4_addresses_ : v6_addresses_;
-    const IpAddress first = prefix.address(), last = last_of(prefix);
+    const IpAddress first = prefix.address();
+    const IpAddress last = last_of(prefix);
     for (const IpAddress& edge :
          {first, last, beside(first, 1), beside(last, -1), beside(first, -1), beside(last, 1)}) {
       addresses.push_back(edge);
