@@ -5,23 +5,10 @@
 #include <memory>
 #include <string_view>
 
+#include "fastpath/questions.h"
 #include "fastpath/way.h"
 
 namespace tails::fastpath {
-
-/// Packets are handled in bursts of at most this many.
-inline constexpr unsigned kBurst = 64;
-
-/// What a classifier is asked for a burst of packets whose heads left the verdict open. Host byte order.
-/// Only the first `count` of each are set.
-struct Questions {
-  unsigned count = 0;
-  alignas(64) uint32_t destination[kBurst];
-  alignas(64) uint32_t source[kBurst];
-  alignas(64) uint16_t port[kBurst];  ///< Destination port; 0 where the protocol has none.
-  alignas(64) uint16_t source_port[kBurst];
-  alignas(64) uint16_t column[kBurst];
-};
 
 /// One Way in a form made for speed. All of them give the same answers. Thread-safe after construction.
 class Classifier {

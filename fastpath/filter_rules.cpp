@@ -21,7 +21,7 @@ struct Opening {
 
 Opening opening_of(const FlowKey& key, Side opener) {
   Opening packet;
-  const auto flow_class = static_cast<FlowClass>(key.flow_class);
+  const FlowClass flow_class = key.flow_class();
   switch (flow_class) {
     case FlowClass::kTcp: packet.protocol = protocol::kTcp; break;
     case FlowClass::kUdp: packet.protocol = protocol::kUdp; break;
@@ -30,14 +30,14 @@ Opening opening_of(const FlowKey& key, Side opener) {
     case FlowClass::kDccp: packet.protocol = protocol::kDccp; break;
     case FlowClass::kIcmp:
       packet.protocol = protocol::kIcmp;
-      packet.icmp_type = key.outside_port & 0x7F;
-      packet.icmp_code = static_cast<uint8_t>(key.outside_port >> 8);
+      packet.icmp_type = key.outside_port() & 0x7F;
+      packet.icmp_code = static_cast<uint8_t>(key.outside_port() >> 8);
       return packet;
-    case FlowClass::kOther: packet.protocol = static_cast<uint8_t>(key.inside_port); return packet;
+    case FlowClass::kOther: packet.protocol = static_cast<uint8_t>(key.inside_port()); return packet;
   }
   packet.tcp_flags = flow_class == FlowClass::kTcp ? tcp_flag::kSyn : uint8_t{0};
-  packet.source_port = opener == Side::kInside ? key.inside_port : key.outside_port;
-  packet.destination_port = opener == Side::kInside ? key.outside_port : key.inside_port;
+  packet.source_port = opener == Side::kInside ? key.inside_port() : key.outside_port();
+  packet.destination_port = opener == Side::kInside ? key.outside_port() : key.inside_port();
   return packet;
 }
 
@@ -57,16 +57,17 @@ Result<std::shared_ptr<const FilterRules>> FilterRules::make(const ruleset::Rule
     }
     direction.heads = way.heads.entries;
     for (unsigned flags = 0; flags < 256; ++flags) {
-      direction.tcp[flags] = made->trait(from, protocol::kTcp, static_cast<uint8_t>(flags), 0, 0);
+      direction.traits[flags] = made->trait(from, protocol::kTcp, static_cast<uint8_t>(flags), 0, 0);
     }
-    direction.udp = made->trait(from, protocol::kUdp, 0, 0, 0);
+    direction.traits[256] = made->trait(from, protocol::kUdp, 0, 0, 0);
     direction.classifier = make_classifier(way, acl);
   }
   for (size_t id = 0; id < made->wire_.verdicts.size(); ++id) {
     made->verdict_kind_.push_back(static_cast<uint8_t>(made->wire_.verdicts[static_cast<VerdictId>(id)].verdict));
   }
   for (const OwnerTag& tag : view.owners) {
-    if (std::holds_alternative<ForwardedGuest>(tag.owner)) made->answered_owner_[tag.tag] = tag.tag;
+    if (!std::holds_alternative<ForwardedGuest>(tag.owner)) continue;
+    made->answered_offset_[tag.tag] = made->direction(Side::kOutside).owner_offset[tag.tag];
   }
   return std::shared_ptr<const FilterRules>(made);
 }
@@ -74,7 +75,7 @@ Result<std::shared_ptr<const FilterRules>> FilterRules::make(const ruleset::Rule
 Trait FilterRules::trait(Side from, uint8_t protocol, uint8_t tcp_flags, uint8_t icmp_type, uint8_t icmp_code) const {
   const uint8_t kind = wire_.kinds.kind(protocol, tcp_flags, icmp_type, icmp_code);
   const Event event = flow_model::event_of(protocol, protocol == protocol::kTcp ? tcp_flags : icmp_type);
-  return {static_cast<uint8_t>(event), static_cast<uint16_t>(wire_.way(from).heads.kind_class[kind] * Heads::kStates)};
+  return make_trait(static_cast<unsigned>(event), wire_.way(from).heads.kind_class[kind] * Heads::kStates);
 }
 
 bool FilterRules::would_open(const FlowEntry& flow) const {
@@ -84,14 +85,13 @@ bool FilterRules::would_open(const FlowEntry& flow) const {
   const Opening packet = opening_of(key, opener);
   const Direction& d = direction(opener);
   const uint8_t owner = opener == Side::kInside ? flow.owner() : uint8_t{0};
-  const uint16_t kind_offset =
-      trait(opener, packet.protocol, packet.tcp_flags, packet.icmp_type, packet.icmp_code).kind_offset;
-  uint16_t verdict = d.heads[size_t{d.owner_offset[owner]} + kind_offset + static_cast<size_t>(StateIndex::kNew)];
+  const Trait seen = trait(opener, packet.protocol, packet.tcp_flags, packet.icmp_type, packet.icmp_code);
+  uint16_t verdict = d.heads[size_t{d.owner_offset[owner]} + offset_of(seen) + static_cast<size_t>(StateIndex::kNew)];
   if ((verdict & Heads::kColumn) != 0) {
     Questions question;
     question.count = 1;
-    question.source[0] = opener == Side::kInside ? key.inside : key.outside;
-    question.destination[0] = opener == Side::kInside ? key.outside : key.inside;
+    question.source[0] = opener == Side::kInside ? key.inside() : key.outside();
+    question.destination[0] = opener == Side::kInside ? key.outside() : key.inside();
     question.source_port[0] = packet.source_port;
     question.port[0] = packet.destination_port;
     question.column[0] = static_cast<uint16_t>(verdict & ~Heads::kColumn);

@@ -9,16 +9,11 @@
 #include "fastpath/classifier.h"
 #include "fastpath/cost_model.h"
 #include "fastpath/flow_table.h"
+#include "fastpath/kernels.h"
 #include "fastpath/wire_rules.h"
 #include "net/result.h"
 
 namespace tails::fastpath {
-
-/// What a packet's protocol, flags, ICMP type and code amount to, once looked up.
-struct Trait {
-  uint8_t event = 0;         ///< flow_model::Event.
-  uint16_t kind_offset = 0;  ///< What its kind adds to an index of FilterRules::heads.
-};
 
 /// A rule set ready to filter with: classifiers built, and everything small that is looked up per packet in tables.
 /// Immutable, shared by all lcores.
@@ -30,20 +25,21 @@ class FilterRules {
 
   /// What depends on where a packet comes from.
   struct Direction {
-    std::array<uint16_t, OwnerTag::kCount> owner_offset{};  ///< By owner: where its heads begin.
-    std::vector<uint16_t> heads;                            ///< By owner_offset + kind_offset + StateIndex.
-    std::array<Trait, 256> tcp;                             ///< By flags.
-    Trait udp;
+    std::array<uint16_t, OwnerTag::kCount> owner_offset{};  ///< By owner: where its heads begin; 0 for nobody.
+    std::vector<uint16_t> heads;                            ///< By owner's offset + trait's offset + StateIndex.
+    std::array<Trait, 257> traits;                          ///< TCP's by flags, then UDP's.
     std::unique_ptr<Classifier> classifier;
   };
 
   [[nodiscard]] const WireRules& wire() const { return wire_; }
   [[nodiscard]] const Direction& direction(Side from) const { return directions_[static_cast<size_t>(from)]; }
+  /// Nobody's; an owner's has `owner_offset` in its upper half on top.
   [[nodiscard]] Trait trait(Side from, uint8_t protocol, uint8_t tcp_flags, uint8_t icmp_type, uint8_t icmp_code) const;
   /// By VerdictId: Verdict as a number.
   [[nodiscard]] const std::vector<uint8_t>& verdict_kind() const { return verdict_kind_; }
-  /// By tag: the owner as whom an answer from the outside is judged; a guest's own tag, else 0.
-  [[nodiscard]] const std::array<uint8_t, OwnerTag::kCount>& answered_owner() const { return answered_owner_; }
+  /// By a flow's owner: what it adds to an index of heads for the answers to it. A guest's answers are forwarded to the
+  /// guest, all others are for the machine.
+  [[nodiscard]] const std::array<uint16_t, OwnerTag::kCount>& answered_offset() const { return answered_offset_; }
   [[nodiscard]] bool knows(uint8_t tag) const { return (wire_.known_tags >> tag & 1) != 0; }
 
   /// Whether these rules would have let the flow's first packet through.
@@ -55,7 +51,7 @@ class FilterRules {
   WireRules wire_;
   std::array<Direction, 2> directions_;
   std::vector<uint8_t> verdict_kind_;
-  std::array<uint8_t, OwnerTag::kCount> answered_owner_{};
+  std::array<uint16_t, OwnerTag::kCount> answered_offset_{};
 };
 
 }  // namespace tails::fastpath

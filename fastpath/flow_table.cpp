@@ -1,11 +1,8 @@
 #include "fastpath/flow_table.h"
 
-#include <emmintrin.h>
-
 #include <algorithm>
 #include <bit>
 #include <cassert>
-#include <cstring>
 
 namespace tails::fastpath {
 namespace {
@@ -34,24 +31,24 @@ constexpr bool may_be_evicted(Phase phase) {
 }  // namespace
 
 size_t FlowTable::bytes_for(size_t flows) {
-  return std::max<size_t>(std::bit_ceil(2 * flows) / kEntriesPerBucket, 2) * sizeof(Bucket);
+  return std::max<size_t>(std::bit_ceil(2 * flows) / kEntriesPerBucket, 2) * sizeof(FlowBucket);
 }
 
-FlowTable::FlowTable(Memory memory, uint64_t seed)
-    : memory_(std::move(memory)),
-      buckets_(static_cast<Bucket*>(memory_.data())),
-      mask_(std::bit_floor(memory_.bytes() / sizeof(Bucket)) - 1),
-      // Odd and never zero, whatever the seed.
-      seed_{seed ^ 0x9E3779B97F4A7C15U, std::rotl(seed, 32) * 0xD6E8FEB86659FD93U | 1} {
+FlowTable::FlowTable(Memory memory, uint64_t seed) : memory_(std::move(memory)) {
+  search_.buckets = static_cast<FlowBucket*>(memory_.data());
+  search_.mask = std::bit_floor(memory_.bytes() / sizeof(FlowBucket)) - 1;
+  search_.seed[0] = seed ^ 0x9E3779B97F4A7C15U;
+  search_.seed[1] = std::rotl(seed, 32) * 0xD6E8FEB86659FD93U;
   assert(bucket_count() >= 2);
   for (unsigned c = 1; c < kFlowClassCount; ++c) {
     for (unsigned p = 0; p < flow_model::kPhaseCount; ++p) {
       const auto phase = static_cast<Phase>(p);
-      lifetimes_[c][p] =
+      lifetimes_[c * 16 + p] =
           static_cast<uint16_t>(flow_model::timeout_seconds(kProtocolOf[c], phase) / flow_model::tick_seconds(phase));
     }
   }
   swept_since_generation_ = bucket_count();
+  count_ticks();
 }
 
 void FlowTable::set_time(uint64_t seconds) {
@@ -62,77 +59,106 @@ void FlowTable::set_time(uint64_t seconds) {
     previous_round_started_ = round_started_ = seconds;
   }
   seconds_ = seconds;
+  count_ticks();
+}
+
+void FlowTable::count_ticks() {
   for (unsigned p = 0; p < flow_model::kPhaseCount; ++p) {
-    now_ticks_[p] = static_cast<uint16_t>(seconds_ / flow_model::tick_seconds(static_cast<Phase>(p)));
+    search_.now_ticks[p] = static_cast<uint16_t>(seconds_ / flow_model::tick_seconds(static_cast<Phase>(p)));
+  }
+  for (unsigned i = 0; i < kFlowClassCount * 16; ++i) {
+    search_.fresh_ticks[i] = static_cast<uint16_t>(search_.now_ticks[i % 16] + lifetimes_[i]);
+  }
+  for (unsigned low = 0; low < FlowSearch::kExpectations; ++low) {
+    const unsigned flow_class = low & FlowEntry::kClassMask;
+    const unsigned phase = low >> FlowEntry::kPhaseShift & 0xF;
+    const bool by_inside = (low >> FlowEntry::kOpenerShift & 1) == static_cast<unsigned>(Side::kInside);
+    // A flow of the inside that is not TCP keeps its owner.
+    const bool has_owner = by_inside && phase != 0 && flow_class != static_cast<unsigned>(FlowClass::kTcp);
+    search_.expected[low] = {
+        uint32_t{search_.fresh_ticks[flow_class * 16 + phase]} << FlowEntry::kTickShift | search_.generation << 15,
+        0xFFFF8000U | (has_owner ? FlowEntry::kOwnerMask : 0U)};
   }
 }
 
 FlowEntry* FlowTable::find(const FlowKey& key, uint64_t hash) const {
-  const __m128i wanted = _mm_load_si128(reinterpret_cast<const __m128i*>(&key));
-  const __m128i mask = _mm_set_epi32(FlowEntry::kClassMask, -1, -1, -1);
-  const auto search = [&](size_t index) -> FlowEntry* {
-    Bucket& bucket = buckets_[index];
-    const auto equal = [&](size_t i) {
-      const __m128i entry = _mm_load_si128(reinterpret_cast<const __m128i*>(&bucket.entries[i]));
-      return _mm_cmpeq_epi32(_mm_and_si128(entry, mask), wanted);
-    };
-    // One bit per word; an entry is the key where all four are set.
-    const __m128i low = _mm_packs_epi32(equal(0), equal(1));
-    const __m128i high = _mm_packs_epi32(equal(2), equal(3));
-    const auto words = static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(low, high)));
-    const uint32_t pairs = words & words >> 1;
-    const uint32_t entries = pairs & pairs >> 2 & 0x1111;
-    return entries == 0 ? nullptr : &bucket.entries[static_cast<size_t>(std::countr_zero(entries)) / 4];
-  };
-  const size_t first = first_bucket(hash);
-  if (FlowEntry* entry = search(first)) return entry;
-  return buckets_[first].overflowed() ? search(second_bucket(hash)) : nullptr;
+  FlowBucket& first_bucket = first(hash);
+  for (FlowEntry& entry : first_bucket.entries) {
+    if (is(entry, key)) return &entry;
+  }
+  if (!first_bucket.overflowed()) return nullptr;
+  for (FlowEntry& entry : second(hash).entries) {
+    if (is(entry, key)) return &entry;
+  }
+  return nullptr;
 }
 
-bool FlowTable::is(const FlowEntry& entry, const FlowKey& key) { return entry.key() == key; }
-
 /// A free entry of the bucket, or one whose flow is over.
-FlowEntry* FlowTable::room_in(Bucket& bucket) const {
+FlowEntry* FlowTable::room_in(FlowBucket& bucket) const {
   for (FlowEntry& entry : bucket.entries) {
     if (entry.is_free() || !lives(entry)) return &entry;
   }
   return nullptr;
 }
 
-FlowTable::Place FlowTable::insert(const FlowKey& key, uint64_t hash, Side opener, uint8_t owner, Phase phase) {
-  Place place;
-  place.entry = find(key, hash);
-  Bucket& first = buckets_[first_bucket(hash)];
-  if (place.entry == nullptr) place.entry = room_in(first);
-  if (place.entry == nullptr) {
-    Bucket& second = buckets_[second_bucket(hash)];
-    place.entry = room_in(second);
-    if (place.entry == nullptr) {
-      int soonest = 0x7FFF;
-      for (Bucket* bucket : {&first, &second}) {
-        for (FlowEntry& entry : bucket->entries) {
-          const int left = static_cast<int16_t>(entry.last_tick() - now_tick(entry.phase()));
-          if (!may_be_evicted(entry.phase()) || left >= soonest) continue;
-          soonest = left;
-          place.entry = &entry;
-        }
-      }
-      if (place.entry == nullptr) return place;
-      place.evicted = place.entry->key();
-    }
-    const auto* begin = second.entries;
-    if (place.entry >= begin && place.entry < begin + kEntriesPerBucket) {
-      first.entries[0].state |= FlowEntry::kOverflow;
-      first.entries[1].state |= FlowEntry::kOverflow;
+/// Makes room in a full bucket by sending one of its flows to that flow's other bucket. Nullptr where all of those are
+/// full too.
+FlowEntry* FlowTable::displace_from(FlowBucket& bucket) {
+  for (FlowEntry& entry : bucket.entries) {
+    const uint64_t entry_hash = hash(entry.key());
+    const bool is_in_first = &first(entry_hash) == &bucket;
+    FlowEntry* room = room_in(is_in_first ? second(entry_hash) : first(entry_hash));
+    if (room == nullptr) continue;
+    if (!room->is_free()) --size_;  // its flow is over
+    *room = {entry.ends, entry.ports, (entry.state & ~FlowEntry::kOverflow) | (room->state & FlowEntry::kOverflow)};
+    if (is_in_first) mark_overflow(bucket);
+    entry = {0, 0, entry.state & FlowEntry::kOverflow};
+    return &entry;
+  }
+  return nullptr;
+}
+
+void FlowTable::mark_overflow(FlowBucket& bucket) {
+  bucket.entries[0].state |= FlowEntry::kOverflow;
+  bucket.entries[1].state |= FlowEntry::kOverflow;
+}
+
+/// The flow of both buckets that ends soonest of those that may go; nullptr where none may.
+FlowEntry* FlowTable::evictable(FlowBucket& first, FlowBucket& second) const {
+  FlowEntry* found = nullptr;
+  int soonest = 0x7FFF;
+  for (FlowBucket* bucket : {&first, &second}) {
+    for (FlowEntry& entry : bucket->entries) {
+      if (!may_be_evicted(entry.phase()) || ticks_left(entry) >= soonest) continue;
+      soonest = ticks_left(entry);
+      found = &entry;
     }
   }
+  return found;
+}
+
+FlowTable::Place FlowTable::insert(const FlowKey& key, uint64_t hash, Side opener, uint8_t owner, Phase phase) {
+  Place place;
+  FlowBucket& one = first(hash);
+  FlowBucket& two = second(hash);
+  place.entry = find(key, hash);
+  if (place.entry == nullptr) place.entry = room_in(one);
+  if (place.entry == nullptr) place.entry = room_in(two);
+  if (place.entry == nullptr) place.entry = displace_from(one);
+  if (place.entry == nullptr) place.entry = displace_from(two);
+  if (place.entry == nullptr) {
+    place.entry = evictable(one, two);
+    if (place.entry == nullptr) return place;
+    place.evicted = place.entry->key();
+  }
   FlowEntry& entry = *place.entry;
+  if (&entry >= two.entries && &entry < two.entries + kEntriesPerBucket) mark_overflow(one);
   if (entry.is_free()) ++size_;
-  entry.inside = key.inside;
-  entry.outside = key.outside;
-  entry.ports = uint32_t{key.outside_port} << 16 | key.inside_port;
-  entry.state = (entry.state & FlowEntry::kOverflow) | key.flow_class | static_cast<uint32_t>(opener) << 8 |
-                uint32_t{owner} << 9 | generation_ << 15;
+  entry.ends = key.ends;
+  entry.ports = static_cast<uint32_t>(key.rest);
+  entry.state = (entry.state & FlowEntry::kOverflow) | static_cast<uint32_t>(key.flow_class()) |
+                static_cast<uint32_t>(opener) << FlowEntry::kOpenerShift | uint32_t{owner} << FlowEntry::kOwnerShift |
+                search_.generation << 15;
   update(entry, phase, true);
   return place;
 }
@@ -142,34 +168,38 @@ void FlowTable::update(FlowEntry& entry, Phase phase, bool refreshes) {
     forget(entry);
     return;
   }
-  FlowEntry next = entry;
-  next.state = (entry.state & ~0xF0U) | static_cast<uint32_t>(phase) << 4;
-  if (refreshes) refresh(next);
+  const auto p = static_cast<uint32_t>(phase);
+  uint32_t state = (entry.state & ~FlowEntry::kPhaseMask) | p << FlowEntry::kPhaseShift;
+  if (refreshes) {
+    const uint16_t last = search_.fresh_ticks[(state & FlowEntry::kClassMask) * 16 + p];
+    state = (state & 0xFFFF) | uint32_t{last} << FlowEntry::kTickShift;
+  }
   // A line of cache that is written must travel back to memory; most packets of a flow change nothing.
-  if (next.state != entry.state) entry.state = next.state;
+  if (state != entry.state) entry.state = state;
 }
 
 void FlowTable::forget(FlowEntry& entry) {
   if (entry.is_free()) return;
   --size_;
-  entry = {0, 0, 0, entry.state & FlowEntry::kOverflow};
+  entry = {0, 0, entry.state & FlowEntry::kOverflow};
 }
 
 void FlowTable::next_generation() {
   assert(may_start_generation());
-  generation_ ^= 1;
+  search_.generation ^= 1;
+  count_ticks();
   swept_since_generation_ = 0;
 }
 
-void FlowTable::sweep_overflow(Bucket& bucket, size_t index) {
+void FlowTable::sweep_overflow(FlowBucket& bucket, size_t index) {
   if (!round_marks_) {
     bucket.entries[rebuilt_bit_].state &= ~FlowEntry::kOverflow;
     return;
   }
   for (const FlowEntry& entry : bucket.entries) {
     if (entry.is_free()) continue;
-    const size_t first = first_bucket(hash(entry.key()));
-    if (first != index) buckets_[first].entries[rebuilt_bit_].state |= FlowEntry::kOverflow;
+    const size_t first_index = search_.first_bucket(hash(entry.key()));
+    if (first_index != index) search_.buckets[first_index].entries[rebuilt_bit_].state |= FlowEntry::kOverflow;
   }
 }
 
@@ -185,19 +215,19 @@ void FlowTable::end_of_round() {
 /// ticks of the last call, which do not lie yet.
 void FlowTable::forget_over_by(uint64_t seconds) {
   for (size_t i = 0; i < bucket_count(); ++i) {
-    for (FlowEntry& entry : buckets_[i].entries) {
+    for (FlowEntry& entry : search_.buckets[i].entries) {
       if (entry.is_free()) continue;
       const uint32_t tick = flow_model::tick_seconds(entry.phase());
       const uint64_t passing = seconds / tick - seconds_ / tick;
-      const auto left = static_cast<int16_t>(entry.last_tick() - now_tick(entry.phase()));
+      const int left = ticks_left(entry);
       if (left < 0 || passing > static_cast<uint64_t>(left)) forget(entry);
     }
   }
 }
 
 size_t FlowTable::overflowed_buckets() const {
-  return static_cast<size_t>(
-      std::count_if(buckets_, buckets_ + bucket_count(), [](const Bucket& bucket) { return bucket.overflowed(); }));
+  return static_cast<size_t>(std::count_if(search_.buckets, search_.buckets + bucket_count(),
+                                           [](const FlowBucket& bucket) { return bucket.overflowed(); }));
 }
 
 }  // namespace tails::fastpath

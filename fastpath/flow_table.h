@@ -1,54 +1,26 @@
 #pragma once
 
-#include <array>
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 
-#include "fastpath/flow_key.h"
+#include "fastpath/flow_entry.h"
 #include "fastpath/memory.h"
 #include "net/flow_model.h"
 #include "net/result.h"
 
 namespace tails::fastpath {
 
-using flow_model::Phase;
-
-/// A flow as the table keeps it: the key, and in its last word what is known of the flow.
-struct alignas(16) FlowEntry {
-  uint32_t inside;
-  uint32_t outside;
-  uint32_t ports;  ///< As FlowKey's two.
-  /// Bits: class 0–2, bucket's overflow 3, phase 4–7, opened by the outside 8, owner 9–14, generation 15, the last tick
-  /// in which it lives 16–31. Zero but for bit 3: the entry is free.
-  uint32_t state;
-
-  static constexpr uint32_t kClassMask = 0x7, kOverflow = 0x8;
-
-  [[nodiscard]] bool is_free() const { return (state & kClassMask) == 0; }
-  [[nodiscard]] Phase phase() const { return static_cast<Phase>(state >> 4 & 0xF); }
-  [[nodiscard]] Side opener() const { return static_cast<Side>(state >> 8 & 1); }
-  [[nodiscard]] uint8_t owner() const { return static_cast<uint8_t>(state >> 9 & 0x3F); }
-  [[nodiscard]] unsigned generation() const { return state >> 15 & 1; }
-  [[nodiscard]] uint16_t last_tick() const { return static_cast<uint16_t>(state >> 16); }
-  [[nodiscard]] FlowKey key() const {
-    return {inside, outside, static_cast<uint16_t>(ports & 0xFFFF), static_cast<uint16_t>(ports >> 16),
-            state & kClassMask};
-  }
-};
-static_assert(sizeof(FlowEntry) == 16);
-
 /// The flows of one lcore: buckets of four entries, one line of cache each. A flow lives in the bucket that its hash
 /// names, or, when that is full, in a second one; a bucket that sent a flow away says so, and only then is the second
-/// looked at.
+/// looked at. When both are full, a flow in one of them moves to its own other bucket.
 ///
 /// Invariants: no key is there twice. A flow's last tick is at most its timeout away, so 16 bits tell past from future
 /// as long as every entry is visited within nine hours; `sweep` and `set_time` see to that. Memory is what was given
 /// at the start and never grows. One thread.
 class FlowTable {
  public:
-  static constexpr size_t kEntriesPerBucket = 4;
+  static constexpr size_t kEntriesPerBucket = FlowBucket::kEntries;
 
   struct Place {
     FlowEntry* entry = nullptr;      ///< Nullptr: no room; everything nearby is established.
@@ -66,49 +38,37 @@ class FlowTable {
   void set_time(uint64_t seconds);
   [[nodiscard]] uint64_t time() const { return seconds_; }
 
-  [[nodiscard]] uint64_t hash(const FlowKey& key) const {
-    const auto words = std::bit_cast<std::array<uint64_t, 2>>(key);
-    const __uint128_t product = static_cast<__uint128_t>(words[0] ^ seed_[0]) * (words[1] ^ seed_[1]);
-    return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
-  }
-  void prefetch(uint64_t hash) const { __builtin_prefetch(&buckets_[first_bucket(hash)], 1); }
+  [[nodiscard]] uint64_t hash(const FlowKey& key) const { return search_.hash(key); }
+  void prefetch(uint64_t hash) const { __builtin_prefetch(&search_.buckets[search_.first_bucket(hash)]); }
   /// The entry with that key, living or over; nullptr where there is none. Valid until the next `insert` or `sweep`.
   [[nodiscard]] FlowEntry* find(const FlowKey& key, uint64_t hash) const;
   /// For `find`'s last lines: what differs there is not the flow.
-  [[nodiscard]] static bool is(const FlowEntry& entry, const FlowKey& key);
+  [[nodiscard]] static bool is(const FlowEntry& entry, const FlowKey& key) { return entry.key() == key; }
 
-  [[nodiscard]] bool lives(const FlowEntry& entry) const {
-    return static_cast<int16_t>(entry.last_tick() - now_tick(entry.phase())) >= 0;
-  }
+  [[nodiscard]] bool lives(const FlowEntry& entry) const { return search_.lives(entry.state); }
+  /// What lookups outside of this class need. Valid until the next change of time or generation.
+  [[nodiscard]] const FlowSearch& search() const { return search_; }
 
   /// A new flow, or one that starts again in its old entry. `phase` is its first.
   Place insert(const FlowKey& key, uint64_t hash, Side opener, uint8_t owner, Phase phase);
   /// The flow is in `phase` now; with `refreshes` its timeout starts again. kNone forgets it.
   void update(FlowEntry& entry, Phase phase, bool refreshes);
   void forget(FlowEntry& entry);
-  /// The flow lives its whole timeout from now on.
-  void refresh(FlowEntry& entry) const {
-    const auto p = static_cast<size_t>(entry.phase());
-    const auto last = static_cast<uint16_t>(now_ticks_[p] + lifetimes_[entry.state & FlowEntry::kClassMask][p]);
-    entry.state = (entry.state & 0xFFFF) | uint32_t{last} << 16;
-  }
-  void set_owner(FlowEntry& entry, uint8_t owner) {
-    entry.state = (entry.state & ~(0x3FU << 9)) | uint32_t{owner} << 9;
-  }
-
   /// Generations: entries made before the last `next_generation` are to be judged anew, by whoever meets them or by
   /// the sweep. Two can be told apart, so the next may come only when the sweep has met all old ones.
   void next_generation();
   [[nodiscard]] bool may_start_generation() const { return swept_since_generation_ >= bucket_count(); }
-  [[nodiscard]] bool is_current(const FlowEntry& entry) const { return entry.generation() == generation_; }
-  void set_current(FlowEntry& entry) const { entry.state = (entry.state & ~(1U << 15)) | generation_ << 15; }
+  [[nodiscard]] bool is_current(const FlowEntry& entry) const { return entry.generation() == search_.generation; }
+  void set_current(FlowEntry& entry) const {
+    entry.state = (entry.state & ~FlowEntry::kGeneration) | search_.generation << 15;
+  }
 
   /// Visits the next `buckets` buckets: forgets flows that are over, and those of an older generation for which
   /// `keep(entry)` is false. Going round again and again it also forgets which buckets overflowed long ago.
   template <class Keep>
   void sweep(size_t buckets, Keep&& keep);
 
-  [[nodiscard]] size_t bucket_count() const { return mask_ + 1; }
+  [[nodiscard]] size_t bucket_count() const { return search_.mask + 1; }
   [[nodiscard]] size_t capacity() const { return bucket_count() * kEntriesPerBucket; }
   /// Entries in use; those that are over count until they are met.
   [[nodiscard]] size_t size() const { return size_; }
@@ -116,32 +76,25 @@ class FlowTable {
   [[nodiscard]] size_t overflowed_buckets() const;
 
  private:
-  struct alignas(64) Bucket {
-    FlowEntry entries[kEntriesPerBucket];
-    [[nodiscard]] bool overflowed() const {
-      return ((entries[0].state | entries[1].state) & FlowEntry::kOverflow) != 0;
-    }
-  };
-
-  [[nodiscard]] size_t first_bucket(uint64_t hash) const { return hash & mask_; }
-  [[nodiscard]] size_t second_bucket(uint64_t hash) const {
-    const size_t second = hash >> 32 & mask_;
-    return second == first_bucket(hash) ? second ^ 1 : second;
+  [[nodiscard]] FlowBucket& first(uint64_t hash) const { return search_.buckets[search_.first_bucket(hash)]; }
+  [[nodiscard]] FlowBucket& second(uint64_t hash) const { return search_.buckets[search_.second_bucket(hash)]; }
+  /// Ticks until the flow is over; below zero when it is.
+  [[nodiscard]] int ticks_left(const FlowEntry& entry) const {
+    return static_cast<int16_t>(entry.last_tick() - search_.now_ticks[static_cast<size_t>(entry.phase())]);
   }
-  [[nodiscard]] uint16_t now_tick(Phase phase) const { return now_ticks_[static_cast<size_t>(phase)]; }
-  [[nodiscard]] FlowEntry* room_in(Bucket& bucket) const;
-  void sweep_overflow(Bucket& bucket, size_t index);
+  [[nodiscard]] FlowEntry* room_in(FlowBucket& bucket) const;
+  FlowEntry* displace_from(FlowBucket& bucket);
+  static void mark_overflow(FlowBucket& bucket);
+  [[nodiscard]] FlowEntry* evictable(FlowBucket& first, FlowBucket& second) const;
+  void sweep_overflow(FlowBucket& bucket, size_t index);
+  void count_ticks();
   void end_of_round();
   void forget_over_by(uint64_t seconds);
 
   Memory memory_;
-  Bucket* buckets_;
-  size_t mask_;
-  uint64_t seed_[2];
+  FlowSearch search_{};
+  uint16_t lifetimes_[kFlowClassCount * 16] = {};  ///< In ticks, by class and phase.
   uint64_t seconds_ = 0;
-  uint16_t now_ticks_[16] = {};
-  uint16_t lifetimes_[kFlowClassCount][16] = {};  ///< In ticks, by class and phase.
-  unsigned generation_ = 0;
   size_t size_ = 0;
 
   // The sweep. Two bits tell that a bucket overflowed, in its first and second entry. One is whole at any time, while
@@ -157,7 +110,7 @@ class FlowTable {
 template <class Keep>
 void FlowTable::sweep(size_t buckets, Keep&& keep) {
   for (; buckets > 0; --buckets) {
-    Bucket& bucket = buckets_[sweep_at_];
+    FlowBucket& bucket = search_.buckets[sweep_at_];
     for (FlowEntry& entry : bucket.entries) {
       if (entry.is_free()) continue;
       if (!lives(entry)) {

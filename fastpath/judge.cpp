@@ -67,9 +67,6 @@ Judge::Ruling Judge::judge_ip(Side from, wire::Bytes packet, uint8_t tag, uint64
     return cut;
   }
   if (ip.fault != wire::Fault::kNone) return ruling(outcome_of(ip.fault));
-  if (kLoopbackNetV4.contains(ip.source) || kLoopbackNetV4.contains(ip.destination)) {
-    return ruling(Outcome::kLoopbackAddress);
-  }
   if (view_.pass_dhcp && is_dhcp(from, ip)) return ruling(Outcome::kDhcp);
   if (view_.owner_source == OwnerSource::kDscp && from == Side::kInside) tag = ip.dscp();
   if (!is_known(tag)) return ruling(Outcome::kUnknownTag);
@@ -92,6 +89,10 @@ Judge::Ruling Judge::judge_ip(Side from, wire::Bytes packet, uint8_t tag, uint64
   result.verdict = evaluation.verdict;
   result.origin = evaluation.decided_by.origin();
   result.outcome = evaluation.verdict == Verdict::kAccept ? Outcome::kAccepted : Outcome::kBlocked;
+  if (result.outcome == Outcome::kAccepted &&
+      (kLoopbackNetV4.contains(ip.source) || kLoopbackNetV4.contains(ip.destination))) {
+    result.outcome = Outcome::kLoopbackAddress;
+  }
   if (result.outcome == Outcome::kAccepted) book_.pass(from, tuple, sight, tag, now_seconds);
   return result;
 }

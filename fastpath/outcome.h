@@ -19,7 +19,7 @@ enum class Outcome : uint8_t {
   kIpv6,
   kNotIp,
   kBadArp,           ///< Implausible, or ARP does not pass.
-  kLoopbackAddress,  ///< 127/8 as source or destination: on a wire always a leak.
+  kLoopbackAddress,  ///< The rules accept it, but 127/8 as source or destination is always a leak on a wire.
   kUnknownTag,
   kOwnerChanged,  ///< A packet of a flow that is not TCP, in the flow's own direction, by somebody else.
   kTableFull,     ///< No room for a new flow.

@@ -9,6 +9,7 @@
 #include "fastpath/classifier.h"
 #include "fastpath/filter_rules.h"
 #include "fastpath/flow_table.h"
+#include "fastpath/kernels.h"
 #include "fastpath/outcome.h"
 
 namespace tails::fastpath {
@@ -43,6 +44,10 @@ struct Count {
     ++packets;
     bytes += length;
   }
+  void add(const Count& other) {
+    packets += other.packets;
+    bytes += other.bytes;
+  }
 };
 
 /// One lcore's filter: frames in, verdicts out. Parse, owner tag, flow, classes, verdict, each for a whole burst before
@@ -52,7 +57,7 @@ struct Count {
 /// clock, allocates per packet, or waits. One thread, but for the counters, which others may read while they move.
 class Pipeline {
  public:
-  Pipeline(std::shared_ptr<const FilterRules> rules, FlowTable flows);
+  Pipeline(std::shared_ptr<const FilterRules> rules, FlowTable flows, const Kernels& kernels = fastest_kernels());
 
   /// Seconds from any start, never backwards.
   void set_time(uint64_t seconds) { flows_.set_time(seconds); }
@@ -85,13 +90,18 @@ class Pipeline {
   template <Side kFrom>
   void commit(Burst& burst, Scratch& s, unsigned live);
   template <Side kFrom>
-  Outcome open(Scratch& s, unsigned i, uint16_t step);
+  Outcome commit_special(Scratch& s, unsigned i, VerdictId& verdict, Outcome outcome);
+  template <Side kFrom>
+  static bool is_strangers(const Scratch& s, unsigned i, const FlowEntry& entry);
+  template <Side kFrom>
+  Outcome pass(Scratch& s, unsigned i, FlowEntry* entry, uint16_t step);
   template <Side kFrom>
   Outcome settle(Scratch& s, unsigned i, VerdictId& verdict);
   void decide_unjudged(Burst& burst, unsigned i, Outcome outcome);
 
   std::shared_ptr<const FilterRules> rules_;
   FlowTable flows_;
+  const Kernels* kernels_;
   std::array<Count, kOutcomeCount> outcomes_{};
   std::vector<Count> verdicts_;
 };

@@ -21,8 +21,11 @@ FlowTable table_for(size_t flows, uint64_t seed = 1) {
 FlowTable table_of(size_t buckets, uint64_t seed = 1) { return FlowTable(*Memory::map(buckets * 64), seed); }
 
 FlowKey udp_key(uint32_t n) {
-  return {0xC6336407, 0xC0000200 + n / 50000, static_cast<uint16_t>(n % 50000), 53,
-          static_cast<uint32_t>(FlowClass::kUdp)};
+  return FlowKey::make(0xC6336407, 0xC0000200 + n / 50000, static_cast<uint16_t>(n % 50000), 53, FlowClass::kUdp);
+}
+
+FlowTable::Place insert(FlowTable& table, const FlowKey& key, Phase phase = Phase::kUnreplied, uint8_t owner = 1) {
+  return table.insert(key, table.hash(key), Side::kInside, owner, phase);
 }
 
 constexpr auto kKeepAll = [](const FlowEntry&) { return true; };
@@ -53,7 +56,7 @@ TEST(FlowTable, FindsWhatWasInsertedAndNothingElse) {
   FlowTable table = table_for(10000);
   for (uint32_t n = 0; n < 10000; ++n) {
     const FlowKey key = udp_key(n);
-    ASSERT_NE(table.insert(key, table.hash(key), Side::kInside, 5, Phase::kUnreplied).entry, nullptr);
+    ASSERT_NE(insert(table, key).entry, nullptr);
   }
   EXPECT_EQ(table.size(), 10000U);
   for (uint32_t n = 0; n < 20000; ++n) {
@@ -64,26 +67,18 @@ TEST(FlowTable, FindsWhatWasInsertedAndNothingElse) {
   }
 }
 
-/// What differs in a single bit is another flow.
+/// What differs in a single bit is another flow, also where the hash is the same.
 TEST(FlowTable, ComparesEveryBitOfTheKey) {
   FlowTable table = table_of(2);
-  const FlowKey key{0xC6336407, 0xC0000201, 4000, 443, static_cast<uint32_t>(FlowClass::kTcp)};
-  table.insert(key, 0, Side::kInside, 1, Phase::kSynSent);
+  const FlowKey key = FlowKey::make(0xC6336407, 0xC0000201, 4000, 443, FlowClass::kTcp);
+  insert(table, key, Phase::kSynSent);
+  const uint64_t hash = table.hash(key);
   for (unsigned bit = 0; bit < 99; ++bit) {
     FlowKey other = key;
-    if (bit < 32)
-      other.inside ^= 1U << bit;
-    else if (bit < 64)
-      other.outside ^= 1U << (bit - 32);
-    else if (bit < 80)
-      other.inside_port ^= static_cast<uint16_t>(1U << (bit - 64));
-    else if (bit < 96)
-      other.outside_port ^= static_cast<uint16_t>(1U << (bit - 80));
-    else
-      other.flow_class ^= 1U << (bit - 96);
-    EXPECT_EQ(table.find(other, 0), nullptr) << bit;
+    (bit < 64 ? other.ends : other.rest) ^= uint64_t{1} << bit % 64;
+    EXPECT_EQ(table.find(other, hash), nullptr) << bit;
   }
-  EXPECT_NE(table.find(key, 0), nullptr);
+  EXPECT_NE(table.find(key, hash), nullptr);
 }
 
 TEST(FlowTable, NeverGrowsAndMakesRoomOnlyByWhatWasNeverAnswered) {
@@ -91,41 +86,56 @@ TEST(FlowTable, NeverGrowsAndMakesRoomOnlyByWhatWasNeverAnswered) {
   std::vector<FlowKey> keys;
   for (uint32_t n = 0; n < 8; ++n) {
     keys.push_back(udp_key(n));
-    const FlowTable::Place place = table.insert(keys[n], n, Side::kInside, 1, Phase::kUnreplied);
+    const FlowTable::Place place = insert(table, keys[n]);
     ASSERT_NE(place.entry, nullptr);
     ASSERT_FALSE(place.evicted);
     if (n != 3) table.update(*place.entry, Phase::kReplied, true);
   }
   EXPECT_EQ(table.size(), table.capacity());
-  const FlowTable::Place place = table.insert(udp_key(9), 9, Side::kInside, 1, Phase::kUnreplied);
+  const FlowTable::Place place = insert(table, udp_key(9));
   ASSERT_NE(place.entry, nullptr);
   EXPECT_EQ(place.evicted, keys[3]);
   table.update(*place.entry, Phase::kReplied, true);
-  EXPECT_EQ(table.insert(udp_key(10), 10, Side::kInside, 1, Phase::kUnreplied).entry, nullptr);
+  EXPECT_EQ(insert(table, udp_key(10)).entry, nullptr);
   EXPECT_EQ(table.size(), 8U);
 }
 
 TEST(FlowTable, AFlowThatIsOverGivesItsPlaceAway) {
   FlowTable table = table_of(2);
   for (uint32_t n = 0; n < 8; ++n) {
-    table.update(*table.insert(udp_key(n), n, Side::kInside, 1, Phase::kUnreplied).entry, Phase::kReplied, true);
+    table.update(*insert(table, udp_key(n)).entry, Phase::kReplied, true);
   }
   table.set_time(30);
-  EXPECT_EQ(table.insert(udp_key(10), 10, Side::kInside, 1, Phase::kUnreplied).entry, nullptr);
+  EXPECT_EQ(insert(table, udp_key(10)).entry, nullptr);
   table.set_time(31);
-  EXPECT_NE(table.insert(udp_key(10), 10, Side::kInside, 1, Phase::kUnreplied).entry, nullptr);
+  EXPECT_NE(insert(table, udp_key(10)).entry, nullptr);
   EXPECT_EQ(table.size(), 8U);
 }
 
 TEST(FlowTable, OverflowIsForgottenTwoRoundsAfterItsCause) {
   FlowTable table = table_of(64);
-  for (uint32_t n = 0; n < 12; ++n)
-    table.insert(udp_key(n), uint64_t{n} << 32 | 7, Side::kInside, 1, Phase::kUnreplied);
+  // Six flows whose first bucket is the same.
+  for (uint32_t n = 0, found = 0; found < 6; ++n) {
+    if ((table.hash(udp_key(n)) & 63) != 7) continue;
+    insert(table, udp_key(n));
+    ++found;
+  }
   EXPECT_EQ(table.overflowed_buckets(), 1U);
   table.set_time(31);
   for (int round = 0; round < 4; ++round) table.sweep(64, kKeepAll);
   EXPECT_EQ(table.size(), 0U);
   EXPECT_EQ(table.overflowed_buckets(), 0U);
+}
+
+TEST(FlowTable, HoldsTwoThirdsOfItsPlacesBeforeItTurnsAnyoneAway) {
+  FlowTable table = table_of(1024);
+  for (uint32_t n = 0; n < 4096 * 2 / 3; ++n) {
+    const FlowTable::Place place = insert(table, udp_key(n));
+    ASSERT_NE(place.entry, nullptr) << n;
+    ASSERT_FALSE(place.evicted) << n;
+    table.update(*place.entry, Phase::kStream, true);
+  }
+  for (uint32_t n = 0; n < 4096 * 2 / 3; ++n) ASSERT_NE(table.find(udp_key(n), table.hash(udp_key(n))), nullptr);
 }
 
 TEST(FlowTable, OverflowIsRememberedWhileItsFlowsLive) {
@@ -134,7 +144,7 @@ TEST(FlowTable, OverflowIsRememberedWhileItsFlowsLive) {
   Dice dice(3);
   for (uint32_t n = 0; n < 3500; ++n) {
     keys.push_back(udp_key(n));
-    const auto place = table.insert(keys.back(), table.hash(keys.back()), Side::kInside, 1, Phase::kUnreplied);
+    const auto place = insert(table, keys.back());
     if (place.evicted) std::erase(keys, *place.evicted);
   }
   ASSERT_GT(table.overflowed_buckets(), 0U);
@@ -148,7 +158,7 @@ TEST(FlowTable, OverflowIsRememberedWhileItsFlowsLive) {
 TEST(FlowTable, AnOldGenerationIsJudgedOnceAndForgottenWhereItFails) {
   FlowTable table = table_for(100);
   for (uint32_t n = 0; n < 100; ++n) {
-    table.insert(udp_key(n), table.hash(udp_key(n)), Side::kInside, static_cast<uint8_t>(n % 2), Phase::kUnreplied);
+    insert(table, udp_key(n), Phase::kUnreplied, static_cast<uint8_t>(n % 2));
   }
   ASSERT_TRUE(table.may_start_generation());
   table.next_generation();
@@ -172,11 +182,9 @@ TEST(FlowTable, TimeMayJumpByHoursDaysAndWeeks) {
     FlowTable table = table_for(10);
     table.set_time(1000);
     const FlowKey udp = udp_key(1);
-    FlowKey tcp = udp;
-    tcp.flow_class = static_cast<uint32_t>(FlowClass::kTcp);
-    table.insert(udp, table.hash(udp), Side::kInside, 1, Phase::kUnreplied);
-    table.update(*table.insert(tcp, table.hash(tcp), Side::kInside, 1, Phase::kSynSent).entry, Phase::kEstablished,
-                 true);
+    const FlowKey tcp = FlowKey::make(udp.inside(), udp.outside(), 1, 2, FlowClass::kTcp);
+    insert(table, udp);
+    table.update(*insert(table, tcp, Phase::kSynSent).entry, Phase::kEstablished, true);
     table.set_time(1000 + jump);
     const auto is_alive = [&](const FlowKey& key) {
       const FlowEntry* entry = table.find(key, table.hash(key));
@@ -268,23 +276,24 @@ class Twins {
 
   void forget(const FlowKey& key) {
     FlowTuple tuple;
-    const auto c = static_cast<FlowClass>(key.flow_class);
+    const auto c = key.flow_class();
     constexpr uint8_t kProtocolOf[] = {0, 6, 17, 1, 136, 132, 33, 0};
-    tuple.protocol = c == FlowClass::kOther ? static_cast<uint8_t>(key.inside_port) : kProtocolOf[key.flow_class];
-    tuple.source.address = IpAddress::v4(key.inside);
-    tuple.destination.address = IpAddress::v4(key.outside);
+    tuple.protocol =
+        c == FlowClass::kOther ? static_cast<uint8_t>(key.inside_port()) : kProtocolOf[static_cast<size_t>(c)];
+    tuple.source.address = IpAddress::v4(key.inside());
+    tuple.destination.address = IpAddress::v4(key.outside());
     Side from = Side::kInside;
     if (c == FlowClass::kIcmp) {
-      tuple.icmp_id = key.inside_port;
-      tuple.icmp_type = key.outside_port & 0x7F;
-      tuple.icmp_code = static_cast<uint8_t>(key.outside_port >> 8);
-      if ((key.outside_port & 0x80) != 0) {
+      tuple.icmp_id = key.inside_port();
+      tuple.icmp_type = key.outside_port() & 0x7F;
+      tuple.icmp_code = static_cast<uint8_t>(key.outside_port() >> 8);
+      if ((key.outside_port() & 0x80) != 0) {
         from = Side::kOutside;
         std::swap(tuple.source, tuple.destination);
       }
     } else if (c != FlowClass::kOther) {
-      tuple.source.port = key.inside_port;
-      tuple.destination.port = key.outside_port;
+      tuple.source.port = key.inside_port();
+      tuple.destination.port = key.outside_port();
     }
     book_.forget(from, tuple);
   }
