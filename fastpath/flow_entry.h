@@ -63,9 +63,10 @@ struct FlowSearch {
   uint16_t fresh_ticks[kFlowClassCount * 16];  ///< By class and phase: the last tick of a flow that is refreshed now.
   Expectation expected[kExpectations];
 
-  [[nodiscard]] [[gnu::always_inline]] uint64_t hash(const FlowKey& key) const {
+  [[nodiscard]] [[gnu::always_inline]] uint64_t hash(const FlowKey& key) const { return hash(key, seed[0], seed[1]); }
+  [[nodiscard]] [[gnu::always_inline]] static uint64_t hash(const FlowKey& key, uint64_t seed0, uint64_t seed1) {
     // Twice: once is not enough for ports that count up, whose low bits would meet.
-    return fold_product(fold_product(key.ends ^ seed[0], key.rest ^ seed[1]), 0x9E3779B97F4A7C15U);
+    return fold_product(fold_product(key.ends ^ seed0, key.rest ^ seed1), 0x9E3779B97F4A7C15U);
   }
   [[nodiscard]] [[gnu::always_inline]] uint64_t first_bucket(uint64_t hash) const { return hash & mask; }
   [[nodiscard]] [[gnu::always_inline]] uint64_t second_bucket(uint64_t hash) const {

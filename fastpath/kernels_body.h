@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include "fastpath/kernels.h"
+#include "fastpath/questions.h"
 
 namespace tails::fastpath {
 namespace {
@@ -96,25 +97,61 @@ alignas(64) constexpr uint8_t kKeep[128] = {
   return sum;
 }
 
-/// Both sums to 16 bits.
-inline uint64_t fold(uint64_t sums) {
+/// A bit per packet whose two sums, folded to 16 bits (RFC 1071), are both right, or excused by `excuse`. Reads on to
+/// the next four.
+[[gnu::always_inline]] inline uint64_t right_sums(const uint64_t* sums, const uint64_t* excuse, unsigned count) {
+  uint64_t right = 0;
+#if defined(__AVX2__)
+  const __m256i words = _mm256_set1_epi64x(0x0000FFFF0000FFFF);
+  for (unsigned i = 0; i < count; i += 4) {
+    __m256i sum = _mm256_load_si256(reinterpret_cast<const __m256i*>(sums + i));
+    sum = _mm256_add_epi64(_mm256_and_si256(sum, words), _mm256_and_si256(_mm256_srli_epi64(sum, 16), words));
+    sum = _mm256_add_epi64(_mm256_and_si256(sum, words), _mm256_and_si256(_mm256_srli_epi64(sum, 16), words));
+    sum = _mm256_or_si256(sum, _mm256_load_si256(reinterpret_cast<const __m256i*>(excuse + i)));
+    const auto equal = static_cast<uint32_t>(_mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(sum, words))));
+    right |= uint64_t{equal} << i;
+  }
+#else
   constexpr uint64_t kWords = 0x0000FFFF0000FFFF;
-  sums = (sums & kWords) + (sums >> 16 & kWords);
-  return (sums & kWords) + (sums >> 16 & kWords);
+  for (unsigned i = 0; i < count; ++i) {
+    uint64_t sum = sums[i];
+    sum = (sum & kWords) + (sum >> 16 & kWords);
+    sum = (sum & kWords) + (sum >> 16 & kWords);
+    right |= uint64_t{(sum | excuse[i]) == kWords} << i;
+  }
+#endif
+  return right;
 }
+
+/// FlowClass of a protocol whose frames are common, else 0, and the least length of its packets.
+struct Common {
+  uint8_t flow_class;
+  uint8_t is_udp;
+  uint16_t least;
+};
+struct CommonProtocols {
+  Common of[256];
+};
+constexpr CommonProtocols make_common_protocols() {
+  CommonProtocols all{};
+  for (Common& common : all.of) common = {0, 0, 0xFFFF};
+  all.of[protocol::kTcp] = {static_cast<uint8_t>(FlowClass::kTcp), 0, 40};
+  all.of[protocol::kUdp] = {static_cast<uint8_t>(FlowClass::kUdp), 1, 28};
+  return all;
+}
+constexpr CommonProtocols kCommonProtocols = make_common_protocols();
 
 /// Ports of a DHCP message, source in the upper half: left to the slow parser.
 template <Side kFrom>
 constexpr uint32_t kDhcpPorts = kFrom == Side::kInside ? 68U << 16 | 67U : 67U << 16 | 68U;
-
-/// All ones where the condition holds.
-[[gnu::always_inline]] inline uint64_t ones_if(uint32_t condition) { return uint64_t{0} - condition; }
 
 template <Side kFrom>
 [[gnu::always_inline]] inline uint64_t parse_from(const ParseJob& job) {
   // Copies: the compiler cannot know that no result is written over these.
   const FlowSearch& search = *job.flows;
   FlowBucket* const buckets = search.buckets;
+  const uint64_t mask = search.mask;
+  const uint64_t seed0 = search.seed[0], seed1 = search.seed[1];
   const Trait* const traits = job.traits;
   const uint16_t* const owner_offset = job.owner_offset;
   std::byte* const* const data = job.data;
@@ -126,84 +163,112 @@ template <Side kFrom>
   Trait* const trait_of = job.trait;
   const uint64_t known_tags = job.known_tags;
   const uint32_t tag_mask = job.tag_mask;
-  const bool strips_dscp = job.strips_dscp;
+  const uint32_t strip_mask = job.strips_dscp ? 0xFC : 0;
   const unsigned count = job.count;
   // Of the sixteen bytes from the Ethernet type on: IPv4, 20 bytes of header, no fragment.
   const __m128i look_at = _mm_setr_epi8(-1, -1, -1, 0, 0, 0, 0, 0, 0x3F, -1, 0, 0, 0, 0, 0, 0);
   const __m128i wanted = _mm_setr_epi8(8, 0, 0x45, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+  alignas(64) uint64_t sums_of[kBurst];
+  alignas(64) uint64_t excuse_of[kBurst];
 
   uint64_t uncommon = 0;
   for (unsigned i = 0; i < count; ++i) {
     std::byte* const ip = data[i] + 14;
     const __m128i start = _mm_loadu_si128(reinterpret_cast<const __m128i*>(ip - 2));
+#if defined(__SSE4_1__)
+    const auto is_plain = static_cast<uint32_t>(_mm_testz_si128(_mm_xor_si128(start, wanted), look_at));
+#else
     const __m128i differs = _mm_and_si128(_mm_xor_si128(start, wanted), look_at);
     const auto is_plain =
         static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(differs, _mm_setzero_si128())) == 0xFFFF);
+#endif
     const uint32_t tos = read8(ip + 1);
     const uint32_t total = read_big16(ip + 2);
+    const uint32_t payload = total - 20;
     const uint32_t protocol = read8(ip + 9);
     const uint64_t addresses = __builtin_bswap64(read64(ip + 12));
     const uint32_t ports = __builtin_bswap32(read32(ip + 20));
     const uint32_t tag = tos >> 2 & tag_mask;
-    const auto is_tcp = static_cast<uint32_t>(protocol == protocol::kTcp);
-    const auto is_udp = static_cast<uint32_t>(protocol == protocol::kUdp);
+    const Common common = kCommonProtocols.of[protocol];
+    const uint32_t udp = uint32_t{0} - common.is_udp;
 
-    // Bitwise: one branch for all of it, which nearly every frame takes. A sum below zero is a great number.
-    const uint32_t tcp_header = read8(ip + 32) >> 2 & 0x3C;
-    const uint32_t tcp_fits =
-        is_tcp & static_cast<uint32_t>(tcp_header - 20 <= total - 40) & static_cast<uint32_t>(total >= 40);
-    const uint32_t udp_fits =
-        is_udp & static_cast<uint32_t>(read_big16(ip + 24) + 20 == total) & static_cast<uint32_t>(total >= 28);
-    const uint32_t is_common = is_plain & static_cast<uint32_t>(total + 14 <= length[i]) &
-                               static_cast<uint32_t>(known_tags >> tag & 1) &
-                               static_cast<uint32_t>(ports != kDhcpPorts<kFrom>) & (tcp_fits | udp_fits);
-    if (is_common == 0) [[unlikely]] {
+    // Bitwise, and one branch for all of it, which nearly every frame takes. TCP says where its header ends, between 20
+    // and the end; UDP says where it ends, and that is the end.
+    const uint32_t says = (read8(ip + 32) >> 2 & 0x3C & ~udp) | (read_big16(ip + 24) & udp);
+    const uint32_t least = (20 & ~udp) | (payload & udp);
+    const uint32_t is_common =
+        is_plain & static_cast<uint32_t>(total + 14 <= length[i]) & static_cast<uint32_t>(total >= common.least) &
+        static_cast<uint32_t>(says - least <= payload - least) & static_cast<uint32_t>(ports != kDhcpPorts<kFrom>) &
+        static_cast<uint32_t>(known_tags >> tag);
+    if ((is_common & 1) == 0) [[unlikely]] {
       uncommon |= uint64_t{1} << i;
+      sums_of[i] = excuse_of[i] = 0;
       continue;
     }
     // The pseudo header is the addresses, protocol and length (RFC 9293 section 3.1). A UDP packet may have no
     // checksum.
-    const uint64_t pseudo = (protocol << 8) + uint32_t{__builtin_bswap16(static_cast<uint16_t>(total - 20))};
-    const uint64_t has_none = ones_if(is_udp & static_cast<uint32_t>(read16(ip + 26) == 0)) & 0x0000FFFF00000000;
+    const uint64_t pseudo = (protocol << 8) + uint32_t{__builtin_bswap16(static_cast<uint16_t>(payload))};
     constexpr uint64_t kTrusted[4] = {0, 0xFFFF, 0x0000FFFF00000000, 0x0000FFFF0000FFFF};
-    const uint64_t is_good = fold(sums(ip, total) + (pseudo << 32)) | has_none | kTrusted[known_good[i] & 3];
-    if (is_good != 0x0000FFFF0000FFFF) [[unlikely]] {
-      uncommon |= uint64_t{1} << i;
-      continue;
-    }
+    const auto has_none = uint32_t{common.is_udp} & static_cast<uint32_t>(read16(ip + 26) == 0);
+    excuse_of[i] = kTrusted[(has_none << 1 | known_good[i]) & 3];
+    sums_of[i] = sums(ip, total) + (pseudo << 32);
+
     // Inside in the lower half, outside in the upper.
     const uint64_t ends = kFrom == Side::kInside ? addresses >> 32 | addresses << 32 : addresses;
     const uint32_t end_ports = kFrom == Side::kInside ? ports >> 16 | ports << 16 : ports;
-    static_assert(static_cast<int>(FlowClass::kTcp) == 1 && static_cast<int>(FlowClass::kUdp) == 2);
-    const FlowKey key{ends, uint64_t{2 - is_tcp} << 32 | end_ports};
-    const uint64_t hash = search.hash(key);
-    __builtin_prefetch(&buckets[search.first_bucket(hash)]);
+    const FlowKey key{ends, uint64_t{common.flow_class} << 32 | end_ports};
+    const uint64_t hash = FlowSearch::hash(key, seed0, seed1);
+    __builtin_prefetch(&buckets[hash & mask]);
     keys[i] = key;
     hashes[i] = hash;
     owners[i] = static_cast<uint8_t>(tag);
-    trait_of[i] = traits[(read8(ip + 33) & (0 - is_tcp)) | is_udp << 8] + (uint32_t{owner_offset[tag]} << 16);
-    if (strips_dscp) {
-      // Before the verdict: of a frame that is dropped nobody sees the tag. RFC 1624 for the checksum.
-      const uint32_t sum = read_big16(ip + 10) + (tos & 0xFC);
-      const uint16_t checksum = __builtin_bswap16(static_cast<uint16_t>((sum & 0xFFFF) + (sum >> 16)));
-      ip[1] = static_cast<std::byte>(tos & 3);
-      __builtin_memcpy(ip + 10, &checksum, sizeof checksum);
-    }
+    trait_of[i] = traits[(read8(ip + 33) & ~udp) | (udp & 0x100)] + (uint32_t{owner_offset[tag]} << 16);
+
+    // The tag goes before the verdict: of a frame that is dropped nobody sees it. A frame that turns out to have a
+    // wrong checksum still has one. RFC 1624, in the byte order of the machine.
+    uint16_t checksum = static_cast<uint16_t>(read16(ip + 10));
+    const auto removed = static_cast<uint16_t>((tos & strip_mask) << 8);
+    checksum = static_cast<uint16_t>(checksum + removed);
+    checksum = static_cast<uint16_t>(checksum + static_cast<uint16_t>(checksum < removed));
+    ip[1] = static_cast<std::byte>(tos & ~strip_mask);
+    __builtin_memcpy(ip + 10, &checksum, sizeof checksum);
   }
-  return uncommon;
+  const uint64_t wrong = ~right_sums(sums_of, excuse_of, count);
+  const uint64_t all = count == 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1;
+  return uncommon | (wrong & all);
 }
 
 uint64_t parse(const ParseJob& job) {
   return job.from == Side::kInside ? parse_from<Side::kInside>(job) : parse_from<Side::kOutside>(job);
 }
 
-/// The entry of the bucket that has the key, as 1 + 4 times its place; 0 where there is none.
-[[gnu::always_inline]] inline uint32_t matches(const FlowBucket& bucket, __m128i key) {
+/// A bit for the entry of the bucket that has the key: 1 << kBitsPerEntry * its place; 0 where there is none.
 #if defined(__AVX512BW__) && defined(__AVX512VL__)
-  const __m512i mask = _mm512_broadcast_i32x4(_mm_set_epi32(FlowEntry::kClassMask, -1, -1, -1));
+constexpr unsigned kBitsPerEntry = 2;
+[[gnu::always_inline]] inline uint32_t matches(const FlowBucket& bucket, __m128i key) {
+  constexpr long long kMask = static_cast<long long>(uint64_t{FlowEntry::kClassMask} << 32 | 0xFFFFFFFF);
+  const __m512i mask = _mm512_broadcast_i32x4(_mm_set_epi64x(kMask, -1));
   const __m512i entries = _mm512_and_si512(_mm512_load_si512(&bucket), mask);
-  const uint32_t words = _mm512_cmpeq_epi32_mask(entries, _mm512_broadcast_i32x4(key));
+  const uint32_t halves = _mm512_cmpeq_epi64_mask(entries, _mm512_broadcast_i32x4(key));
+  return halves & halves >> 1 & 0x55;
+}
+#elif defined(__AVX2__)
+constexpr unsigned kBitsPerEntry = 2;
+[[gnu::always_inline]] inline uint32_t matches(const FlowBucket& bucket, __m128i key) {
+  constexpr long long kMask = static_cast<long long>(uint64_t{FlowEntry::kClassMask} << 32 | 0xFFFFFFFF);
+  const __m256i mask = _mm256_broadcastsi128_si256(_mm_set_epi64x(kMask, -1));
+  const __m256i keys = _mm256_broadcastsi128_si256(key);
+  const auto equal = [&](size_t i) __attribute__((always_inline)) {
+    const __m256i two = _mm256_load_si256(reinterpret_cast<const __m256i*>(&bucket.entries[i]));
+    return static_cast<uint32_t>(
+        _mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(_mm256_and_si256(two, mask), keys))));
+  };
+  const uint32_t halves = equal(0) | equal(2) << 4;
+  return halves & halves >> 1 & 0x55;
+}
 #else
+constexpr unsigned kBitsPerEntry = 4;
+[[gnu::always_inline]] inline uint32_t matches(const FlowBucket& bucket, __m128i key) {
   const __m128i mask = _mm_set_epi32(FlowEntry::kClassMask, -1, -1, -1);
   const auto equal = [&](size_t i) __attribute__((always_inline)) {
     const __m128i entry = _mm_load_si128(reinterpret_cast<const __m128i*>(&bucket.entries[i]));
@@ -212,10 +277,10 @@ uint64_t parse(const ParseJob& job) {
   const __m128i low = _mm_packs_epi32(equal(0), equal(1));
   const __m128i high = _mm_packs_epi32(equal(2), equal(3));
   const auto words = static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(low, high)));
-#endif
   const uint32_t pairs = words & words >> 1;
   return pairs & pairs >> 2 & 0x1111;
 }
+#endif
 
 template <Side kFrom>
 [[gnu::always_inline]] inline void look_up_from(LookUpJob& job) {
@@ -251,7 +316,8 @@ template <Side kFrom>
     }
     // Without a branch: whether a packet has a flow is what nobody can predict.
     const uintptr_t hit = uintptr_t{0} - uintptr_t{match != 0};
-    const auto offset = static_cast<uintptr_t>(__builtin_ctz(match | 0x1000)) * (sizeof(FlowEntry) / 4);
+    const auto offset =
+        static_cast<uintptr_t>(__builtin_ctz(match | 1U << 3 * kBitsPerEntry)) * (sizeof(FlowEntry) / kBitsPerEntry);
     FlowEntry* const entry = reinterpret_cast<FlowEntry*>(((reinterpret_cast<uintptr_t>(bucket) + offset) & hit) |
                                                           (reinterpret_cast<uintptr_t>(none) & ~hit));
 

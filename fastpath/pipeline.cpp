@@ -254,7 +254,7 @@ template <Side kFrom>
 void Pipeline::commit(Burst& burst, Scratch& s, unsigned live) {
   const uint8_t* const verdict_kind = rules_->verdict_kind().data();
   Count* const verdict_counts = verdicts_.data();
-  Count accepted, blocked;
+  Count all, accepted;
   for (unsigned j = 0; j < live; ++j) {
     const unsigned i = s.live[j];
     FlowEntry* const entry = s.entry[i];
@@ -278,13 +278,14 @@ void Pipeline::commit(Burst& burst, Scratch& s, unsigned live) {
     burst.outcome[i] = outcome;
     burst.verdict[i] = verdict;
     verdict_counts[verdict].add(length);
-    (accepts != 0 ? accepted : blocked).add(length);
+    all.add(length);
+    accepted.add({accepts, length & (uint64_t{0} - accepts)});
     burst.passed[burst.passed_count] = burst.dropped[burst.dropped_count] = static_cast<uint8_t>(i);
     burst.passed_count += accepts;
     burst.dropped_count += 1 - accepts;
   }
   outcomes_[static_cast<size_t>(Outcome::kAccepted)].add(accepted);
-  outcomes_[static_cast<size_t>(Outcome::kBlocked)].add(blocked);
+  outcomes_[static_cast<size_t>(Outcome::kBlocked)].add({all.packets - accepted.packets, all.bytes - accepted.bytes});
 }
 
 /// A packet for which the first look may not be the last word, or that changes its flow.
