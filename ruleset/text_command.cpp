@@ -243,9 +243,7 @@ class LineReader {
     command_.jump = name;
     command_.is_goto = is_goto;
     is_jump_ = is_goto || is_chain_(name.value);
-    // A chain named like a target takes its place in the kernel; the target's options are read and have no effect.
-    const bool has_options = !is_jump_ || (!is_goto && find_target(name.value, family_) != nullptr);
-    return has_options ? extensions_.set_target(name) : std::nullopt;
+    return is_jump_ ? std::nullopt : extensions_.set_target(name);
   }
 
   Problem read_fragment(const Token& option) {
@@ -287,13 +285,10 @@ class LineReader {
     auto matches = extensions_.finish_matches(rule_.header);
     if (!matches) return std::move(matches.error());
     rule_.matches = *std::move(matches);
-    if (is_jump_) {
-      rule_.target = Jump{std::string(command_.jump->value), command_.is_goto};
-    } else {
-      auto target = extensions_.finish_target();
-      if (!target) return std::move(target.error());
-      rule_.target = *std::move(target);
-    }
+    auto target = extensions_.finish_target();
+    if (!target) return std::move(target.error());
+    rule_.target = *std::move(target);
+    if (is_jump_) rule_.target = Jump{std::string(command_.jump->value), command_.is_goto};
 
     if (command_.kind != Command::Kind::kAppend && command_.kind != Command::Kind::kInsert) return check_no_rule();
     if (sources_.empty()) sources_.emplace_back();
