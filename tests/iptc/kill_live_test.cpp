@@ -67,7 +67,14 @@ void KillLive::kill_at_each_call(const std::string& from, const std::string& to)
   for (size_t call = whole.first_lock - 1; call < whole.calls; ++call) {
     SCOPED_TRACE("killed at system call " + std::to_string(call) + " of " + std::to_string(whole.calls));
     ASSERT_NO_FATAL_FAILURE(begin());
-    ASSERT_TRUE(apply(to, {call}).was_killed);
+    const Traced killed = apply(to, {call});
+    if (!killed.was_killed) {
+      // How much there is to read of what others do on this machine (sockets, flows) varies by a few calls: this run
+      // was at its end before the call came.
+      ASSERT_GT(call + 32, whole.calls);
+      ASSERT_EQ(killed.status, 0);
+      break;
+    }
     const auto left = tables();
     size_t changed = 0;
     for (size_t i = 0; i < left.size(); ++i) {

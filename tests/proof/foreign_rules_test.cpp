@@ -208,7 +208,11 @@ TEST(ForeignRules, AGotoDoesNotComeBack) {
 
 TEST(ForeignRules, AChainNamedLikeATargetIsEntered) {
   Foreign rules;
-  rules.declare("LOG").replace("COMMIT", "-A LOG ! -o lo -j ACCEPT\nCOMMIT").prove();
+  // As iptables-save writes it: beside a chain of that name the line has none of the target's options.
+  rules.declare("LOG")
+      .replace("-j LOG --log-prefix \"Dropped outbound packet: \" --log-level 7 --log-uid", "-j LOG")
+      .replace("COMMIT", "-A LOG ! -o lo -j ACCEPT\nCOMMIT")
+      .prove();
   EXPECT_EQ(rules.of("internet-only-direct-users").holds, Tristate::kNo);
   EXPECT_EQ(rules.said("internet-only-direct-users"),
             "fails: OUTPUT proto 6 [198.51.100.7]:40000 -> [192.0.2.1]:443 in '' out 'eth0' uid 1000 state 8 original "
