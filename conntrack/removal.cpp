@@ -20,11 +20,16 @@ constexpr size_t kMaxPending = 65536;
 // Asking conntrack for the flow of each socket is cheaper than a dump up to about this many.
 constexpr size_t kMaxSocketsToAsk = 20000;
 
+bool ends_cut_off_sockets(const Selection& selection) {
+  return selection.revoked && selection.filter.is_any() && !selection.user;
+}
+
 class Removal {
  public:
-  Removal(const Selection& selection, const ruleset::RuleSet& rules, FlowTable reader, FlowTable remover,
-          KernelRouting routing, SocketDestroyer destroyer)
+  Removal(const Selection& selection, bool is_table_empty, const ruleset::RuleSet& rules, FlowTable reader,
+          FlowTable remover, KernelRouting routing, SocketDestroyer destroyer)
       : selection_(selection),
+        is_table_empty_(is_table_empty),
         reader_(std::move(reader)),
         remover_(std::move(remover)),
         routing_(std::move(routing)),
@@ -33,7 +38,7 @@ class Removal {
 
   Result<RemovalReport> run() {
     if (const auto flows = remove(); !flows) return tl::unexpected(flows.error());
-    if (selection_.revoked && selection_.filter.is_any() && !selection_.user) {
+    if (ends_cut_off_sockets(selection_)) {
       if (const auto ended = end_cut_off_sockets(); !ended) return tl::unexpected(ended.error());
     }
     return report_;
@@ -41,10 +46,7 @@ class Removal {
 
  private:
   Result<void> remove() {
-    // A dump looks at every bucket, and so does a list of sockets: milliseconds that an empty table need not cost.
-    const auto count = reader_.count();
-    if (!count) return tl::unexpected(count.error());
-    if (*count == 0) return {};
+    if (is_table_empty_) return {};
     if (const auto read = read_sockets(); !read) return read;
     if (!judges()) {
       const auto flushed = flush();
@@ -158,6 +160,7 @@ class Removal {
   }
 
   const Selection& selection_;
+  bool is_table_empty_;
   FlowTable reader_;
   FlowTable remover_;
   KernelRouting routing_;
@@ -183,13 +186,18 @@ tl::unexpected<Error> stated(Error error, std::string_view state) {
 Result<RemovalReport> remove_flows(const Selection& selection, const ruleset::RuleSet& rules) {
   auto reader = FlowTable::open();
   if (!reader) return stated(reader.error(), kUntouched);
+  // A dump looks at every bucket, and so does a list of sockets: milliseconds that an idle machine need not cost.
+  const auto count = reader->count();
+  if (!count) return stated(count.error(), kUntouched);
+  const bool is_table_empty = *count == 0;
+  if (is_table_empty && !(ends_cut_off_sockets(selection) && may_have_tcp_sockets())) return RemovalReport{};
   auto remover = FlowTable::open();
   if (!remover) return stated(remover.error(), kUntouched);
   auto routing = KernelRouting::read();
   if (!routing) return stated(routing.error(), kUntouched);
   auto destroyer = SocketDestroyer::open();
   if (!destroyer) return stated(destroyer.error(), kUntouched);
-  Removal removal(selection, rules, std::move(*reader), std::move(*remover), std::move(*routing),
+  Removal removal(selection, is_table_empty, rules, std::move(*reader), std::move(*remover), std::move(*routing),
                   std::move(*destroyer));
   auto report = removal.run();
   if (!report) return stated(report.error(), "Flows that were not reached yet are still there.");

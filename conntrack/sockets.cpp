@@ -8,6 +8,8 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
+#include <string>
 
 #include "conntrack/attributes.h"
 
@@ -144,6 +146,22 @@ void SocketTable::senders(const FlowTuple& tuple, std::vector<const Socket*>& fo
     }
     if (found.size() > before) return;
   }
+}
+
+bool may_have_tcp_sockets() {
+  // Lines "TCP: inuse 3 orphan …" and "TCP6: inuse 1" (net/ipv4/proc.c, net/ipv6/proc.c); sockstat6 is missing where
+  // IPv6 is.
+  const auto counts_none = [](const char* path, const std::string& name, bool may_be_missing) {
+    std::ifstream file(path);
+    if (!file) return may_be_missing;
+    std::string word;
+    int64_t count = -1;
+    while (file >> word && word != name) {
+    }
+    return file >> word && word == "inuse" && file >> count && count == 0;
+  };
+  return !counts_none("/proc/thread-self/net/sockstat", "TCP:", false) ||
+         !counts_none("/proc/thread-self/net/sockstat6", "TCP6:", true);
 }
 
 Result<SocketDestroyer> SocketDestroyer::open() {

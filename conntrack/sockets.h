@@ -75,6 +75,11 @@ class SocketTable {
   bool is_complete_ = true;
 };
 
+/// False: no program of the calling thread's network namespace holds a TCP socket. Costs two small files (sockstat and
+/// sockstat6 under /proc/thread-self/net), where a list looks at each bucket of a hash as large as the machine's memory
+/// deserves. True where the files cannot be read.
+bool may_have_tcp_sockets();
+
 /// Ends sockets as if their connection had been aborted (SOCK_DESTROY): the program's next or current call fails
 /// with ECONNABORTED. Move-only, not thread-safe.
 class SocketDestroyer {
