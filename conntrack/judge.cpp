@@ -59,7 +59,7 @@ std::string_view to_string(Judgement judgement) {
 }
 
 Judge::Judge(const ruleset::RuleSet& rules, const Routing& routing)
-    : routing_(routing), evaluator_(rules), cuts_(cuts_of(rules)) {
+    : routing_(routing), evaluator_(rules), cuts_(ruleset::cuts_of(rules)) {
   const std::vector<IpAddress> ours = routing.boundaries();
   cuts_.addresses.insert(cuts_.addresses.end(), ours.begin(), ours.end());
   // So that no class spans both families.
@@ -74,7 +74,7 @@ Judge::Judge(const ruleset::RuleSet& rules, const Routing& routing)
 
 bool Judge::is_ours(const IpAddress& address) const {
   // A machine that has no address yet sends from 0.0.0.0 (DHCP) or :: (neighbour discovery).
-  return local_classes_[class_of(cuts_.addresses, address)] || is_unspecified(address);
+  return local_classes_[ruleset::class_of(cuts_.addresses, address)] || is_unspecified(address);
 }
 
 size_t Judge::ClassHash::operator()(const Class& c) const {
@@ -93,8 +93,10 @@ size_t Judge::ClassHash::operator()(const Class& c) const {
 }
 
 Judge::Class Judge::class_for(const Flow& flow, std::optional<Uid> owner, uint32_t bound_interface) const {
-  const auto address = [&](const IpAddress& a) { return static_cast<uint32_t>(class_of(cuts_.addresses, a)); };
-  const auto port = [&](const std::vector<uint32_t>& cuts, Port p) { return static_cast<uint16_t>(class_of(cuts, p)); };
+  const auto address = [&](const IpAddress& a) { return static_cast<uint32_t>(ruleset::class_of(cuts_.addresses, a)); };
+  const auto port = [&](const std::vector<uint32_t>& cuts, Port p) {
+    return static_cast<uint16_t>(ruleset::class_of(cuts, p));
+  };
   const Endpoint& destination = flow.original.destination;
   const Endpoint& real = flow.real_destination();
   Class c;

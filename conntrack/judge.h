@@ -6,10 +6,10 @@
 #include <unordered_map>
 #include <vector>
 
-#include "conntrack/cuts.h"
 #include "conntrack/flow.h"
 #include "conntrack/routing.h"
 #include "conntrack/sockets.h"
+#include "ruleset/cuts.h"
 #include "ruleset/evaluator.h"
 #include "ruleset/rule_set.h"
 
@@ -104,7 +104,7 @@ class Judge {
 
   const Routing& routing_;
   ruleset::Evaluator evaluator_;
-  Cuts cuts_;
+  ruleset::Cuts cuts_;
   std::vector<bool> local_classes_;  ///< By class of address.
   std::unordered_map<Class, Answer, ClassHash> answers_;
   std::vector<const Socket*> senders_;  ///< Kept for its memory.

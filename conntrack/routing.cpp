@@ -12,6 +12,7 @@
 #include <fstream>
 
 #include "conntrack/attributes.h"
+#include "ruleset/cuts.h"
 
 namespace tails::conntrack {
 namespace {
@@ -48,21 +49,6 @@ void put_address(Request& request, uint16_t type, const IpAddress& address) {
 }
 
 }  // namespace
-
-std::optional<IpAddress> after(const Prefix& prefix) {
-  const IpAddress mask = prefix.mask();
-  IpAddress next = prefix.address();
-  if (next.family == Family::kIpv4) {
-    const uint64_t value = next.low + (uint64_t{1} << (32 - prefix.length()));
-    if (value > 0xFFFFFFFF) return std::nullopt;
-    next.low = value;
-    return next;
-  }
-  next.high |= ~mask.high;
-  next.low |= ~mask.low;
-  if (++next.low == 0 && ++next.high == 0) return std::nullopt;
-  return next;
-}
 
 Result<KernelRouting> KernelRouting::read() {
   const auto failed = [](Errno error) {
@@ -195,7 +181,7 @@ std::vector<IpAddress> KernelRouting::boundaries() const {
   std::vector<IpAddress> addresses;
   const auto add = [&](const Prefix& prefix) {
     addresses.push_back(prefix.address());
-    if (const auto next = after(prefix)) addresses.push_back(*next);
+    if (const auto next = ruleset::after(prefix)) addresses.push_back(*next);
   };
   for (const Prefix& prefix : prefixes_) add(prefix);
   add(kMulticastV4);

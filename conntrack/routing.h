@@ -73,7 +73,4 @@ class KernelRouting final : public Routing {
   std::vector<Prefix> prefixes_;  ///< Of every route and every policy rule.
 };
 
-/// First address after the last of `prefix`; nullopt where that is past the end.
-std::optional<IpAddress> after(const Prefix& prefix);
-
 }  // namespace tails::conntrack

@@ -20,6 +20,10 @@ bool Findings::has_failed(std::string_view property) const {
   return std::ranges::find(list_, property, &Finding::property)->holds == Tristate::kNo;
 }
 
+bool Findings::has_any_failed() const {
+  return std::ranges::any_of(list_, [](const Finding& finding) { return finding.holds != Tristate::kYes; });
+}
+
 void Findings::add(Finding finding) {
   Finding& known = *std::ranges::find(list_, finding.property, &Finding::property);
   const bool is_worse =
@@ -28,14 +32,22 @@ void Findings::add(Finding finding) {
 }
 
 bool Reporter::report(std::string_view property, const Bdd& offending, Hook hook, const Fault& fault) {
+  if (offending.is_never()) return false;
   const PacketSpace& space = model_->space();
   const Bdd plausible = space.plausible_among(offending, hook);
   if (plausible.is_never()) return false;
+  if (examples_ == nullptr) {
+    Finding finding;
+    finding.property = property;
+    finding.holds = Tristate::kNo;
+    findings_->add(std::move(finding));
+    return true;
+  }
   const Bdd sure = model_->surely(plausible);
   const Bdd possible = model_->possibly(plausible);
   if (BddSession::is_exhausted()) return false;
-  const Packet packet = plainest(sure.is_never() ? possible : sure, space, hook, *familiar_);
-  const Evaluation evaluation = evaluator_->evaluate(packet);
+  const Packet packet = plainest(sure.is_never() ? possible : sure, space, hook, examples_->familiar);
+  const Evaluation evaluation = examples_->evaluator.evaluate(packet);
 
   Finding finding;
   finding.property = property;

@@ -19,11 +19,18 @@ class Findings {
   Findings();
 
   [[nodiscard]] bool has_failed(std::string_view property) const;
+  [[nodiscard]] bool has_any_failed() const;
   void add(Finding finding);
   [[nodiscard]] std::vector<Finding> take() && { return std::move(list_); }
 
  private:
   std::vector<Finding> list_;
+};
+
+/// What examples are made and checked with.
+struct Examples {
+  ruleset::Evaluator evaluator;
+  Familiar familiar;
 };
 
 /// Makes findings of sets of packets. For each it asks the evaluator about the example, and never claims more than that
@@ -33,9 +40,9 @@ class Reporter {
   /// What is wrong with a packet that had this evaluation; nullopt where nothing is. Asked only about sure evaluations.
   using Fault = std::function<std::optional<std::string>(const Packet&, const ruleset::Evaluation&)>;
 
-  /// Keeps pointers to all.
-  Reporter(const Model& model, const ruleset::Evaluator& evaluator, const Familiar& familiar, Findings& findings)
-      : model_(&model), evaluator_(&evaluator), familiar_(&familiar), findings_(&findings) {}
+  /// Keeps pointers to all. Without `examples`, as a model by class needs it, a finding is just "does not hold".
+  Reporter(const Model& model, const Examples* examples, Findings& findings)
+      : model_(&model), examples_(examples), findings_(&findings) {}
 
   /// Adds a finding where `offending` (over packets and unknowns) is not empty; true when it did. `fault` must hold of
   /// its packets.
@@ -46,8 +53,7 @@ class Reporter {
 
  private:
   const Model* model_;
-  const ruleset::Evaluator* evaluator_;
-  const Familiar* familiar_;
+  const Examples* examples_;
   Findings* findings_;
   bool agrees_ = true;
 };

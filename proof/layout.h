@@ -1,6 +1,7 @@
 #pragma once
 
 #include "net/address.h"
+#include "proof/granularity.h"
 
 /// Which variable of a diagram stands for which bit of a packet.
 namespace tails::proof {
@@ -10,6 +11,7 @@ struct Field {
   int first = 0;
   unsigned bits = 0;
   int stride = 1;
+  const ValueClasses* classes = nullptr;  ///< Then the variables number a class of values, not a value.
 
   [[nodiscard]] constexpr int variable(unsigned bit) const { return first + static_cast<int>(bit) * stride; }
 };
@@ -18,8 +20,9 @@ struct Field {
 /// selects among few cases comes first; a flow's recorded destination is interleaved with the packet's own, so that one
 /// can take the other's place at no cost; the unknowns (matches nobody can read) are last.
 struct Layout {
-  /// `interface_bits`: enough for the number of interface classes, at least 1.
-  Layout(Family family, unsigned interface_bits);
+  /// `interface_bits`: enough for the number of interface classes, at least 1. Keeps pointers into `granularity`;
+  /// without it every field has all its bits.
+  Layout(Family family, unsigned interface_bits, const Granularity* granularity = nullptr);
 
   Field out;
   Field in;

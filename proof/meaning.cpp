@@ -117,6 +117,11 @@ Bdd Meaning::from_ports(const Service& service) const {
 }
 
 Bdd Meaning::service_grants() const {
+  if (!service_grants_) service_grants_ = find_service_grants();
+  return *service_grants_;
+}
+
+Bdd Meaning::find_service_grants() const {
   Bdd allowed;
   Bdd denied;
   for (const Service& service : policy_->services) {
@@ -227,6 +232,12 @@ Bdd Meaning::input_v6() const {
 }
 
 Bdd Meaning::passes(Hook hook) const {
+  std::optional<Bdd>& known = passes_.at(static_cast<size_t>(hook));
+  if (!known) known = find_passes(hook);
+  return *known;
+}
+
+Bdd Meaning::find_passes(Hook hook) const {
   switch (hook) {
     case Hook::kOutput: return is_v4() ? output_v4() : output_v6();
     case Hook::kInput:

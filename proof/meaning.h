@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -74,6 +76,7 @@ class Meaning {
   [[nodiscard]] Bdd port_grants(std::span<const policy::PortGrant> grants) const;
   [[nodiscard]] Bdd at(const policy::Service& service) const;
   [[nodiscard]] Bdd from_ports(const policy::Service& service) const;
+  [[nodiscard]] Bdd find_service_grants() const;
   [[nodiscard]] Bdd output_v4() const;
   [[nodiscard]] Bdd forward_v4() const;
   [[nodiscard]] Bdd output_v6() const;
@@ -81,8 +84,12 @@ class Meaning {
   [[nodiscard]] Bdd loopback_pair() const;
   [[nodiscard]] std::vector<Verdicts::Redirect> redirects(Hook hook) const;
 
+  [[nodiscard]] Bdd find_passes(Hook hook) const;
+
   const policy::Policy* policy_;
   const PacketSpace* space_;
+  mutable std::array<std::optional<Bdd>, 3> passes_;  ///< By hook: several claims start from it.
+  mutable std::optional<Bdd> service_grants_;
 };
 
 }  // namespace tails::proof

@@ -26,23 +26,28 @@ std::vector<InterfaceTest> interface_tests(Family family, std::span<const RuleSe
   return tests;
 }
 
-/// A few hundred nodes a rule; for a small set the first table should cost nothing.
-int expected_nodes(Family family, std::span<const RuleSet* const> sets) {
-  constexpr size_t kLeast = 20'000, kMost = 1'000'000, kPerRule = 200;
+/// A few hundred nodes a rule, by class a few dozen; for a small set the first table should cost nothing.
+int expected_nodes(Family family, std::span<const RuleSet* const> sets, bool is_by_class) {
+  constexpr size_t kMost = 1'000'000;
+  const size_t least = is_by_class ? 5'000 : 20'000;
+  const size_t per_rule = is_by_class ? 50 : 200;
   size_t rules = 0;
   for (const RuleSet* set : sets) {
     for (const Table& table : set->tables) rules += table.family == family ? table.rule_count() : 0;
   }
-  return static_cast<int>(std::clamp(rules * kPerRule, kLeast, kMost));
+  return static_cast<int>(std::clamp(rules * per_rule, least, kMost));
 }
 
 }  // namespace
 
-Model::Model(Family family, std::span<const RuleSet* const> sets, std::span<const InterfaceName> names)
-    : interfaces_(interface_tests(family, sets), names),
-      unknowns_(family, sets, Layout(family, interfaces_.bits()).first_unknown),
-      session_(unknowns_.first() + unknowns_.count(), expected_nodes(family, sets)),
-      space_(family, interfaces_) {
+Model::Model(Family family, std::span<const RuleSet* const> sets, std::span<const InterfaceName> names,
+             std::optional<Granularity> granularity)
+    : granularity_(std::move(granularity)),
+      interfaces_(interface_tests(family, sets), names),
+      unknowns_(family, sets,
+                Layout(family, interfaces_.bits(), granularity_ ? &*granularity_ : nullptr).first_unknown),
+      session_(unknowns_.first() + unknowns_.count(), expected_nodes(family, sets, granularity_.has_value())),
+      space_(family, interfaces_, granularity_ ? &*granularity_ : nullptr) {
   for (int i = unknowns_.count(); i-- > 0;)
     unknown_variables_ = Bdd::literal(unknowns_.first() + i) & unknown_variables_;
   for (const int variable : unknowns_.log_limits()) log_limits_pass_ &= Bdd::literal(variable);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -16,14 +17,17 @@ namespace tails::proof {
 class Model {
  public:
   /// The rule sets must outlive the model unchanged. `names`: interfaces that later questions name and rules perhaps do
-  /// not.
-  Model(Family family, std::span<const ruleset::RuleSet* const> sets, std::span<const InterfaceName> names);
+  /// not. With a `granularity` it answers whether a set is empty, but gives no examples.
+  Model(Family family, std::span<const ruleset::RuleSet* const> sets, std::span<const InterfaceName> names,
+        std::optional<Granularity> granularity = std::nullopt);
   Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;
 
   [[nodiscard]] Family family() const { return space_.family(); }
   [[nodiscard]] const PacketSpace& space() const { return space_; }
   [[nodiscard]] size_t variables() const;
+  /// Whether diagrams are of classes of values.
+  [[nodiscard]] bool is_by_class() const { return granularity_.has_value(); }
 
   /// The answers of `fold`, for packets that exist at `hook`. `rules` is one of the constructor's.
   [[nodiscard]] std::vector<Bdd> ask(const ruleset::RuleSet& rules, Hook hook,
@@ -37,6 +41,7 @@ class Model {
   [[nodiscard]] Bdd without_log_limits(const Bdd& set) const { return set.restricted_to(log_limits_pass_); }
 
  private:
+  std::optional<Granularity> granularity_;
   InterfaceClasses interfaces_;
   Unknowns unknowns_;
   BddSession session_;

@@ -24,18 +24,56 @@ bool bit_of(const Field& field, uint64_t value, unsigned bit) { return (value >>
 
 }  // namespace
 
-PacketSpace::PacketSpace(Family family, const InterfaceClasses& interfaces)
-    : family_(family), interfaces_(&interfaces), layout_(family, interfaces.bits()) {}
+PacketSpace::PacketSpace(Family family, const InterfaceClasses& interfaces, const Granularity* granularity)
+    : family_(family), interfaces_(&interfaces), layout_(family, interfaces.bits(), granularity) {}
 
 // Diagrams grow from the last variable up: then each step adds one node.
 
+Bdd PacketSpace::classes(const Field& field, const Number& first, const Number& last) const {
+  const auto range = field.classes->whole(first, last);
+  if (!range) {
+    is_too_coarse_ = true;
+    return {};
+  }
+  // The codes that number no class are as good as the last one's: what is said of all packets holds there too.
+  const bool is_to_the_end = range->second + 1 == field.classes->size();
+  const uint64_t end = is_to_the_end ? (uint64_t{1} << field.bits) - 1 : range->second;
+  const auto [at, is_new] = masked_.try_emplace({field.first, range->first, end});
+  if (is_new) at->second = codes(field, range->first, end);
+  return at->second;
+}
+
+Bdd PacketSpace::point(const Field& field, const Number& value) const {
+  if (field.classes == nullptr) {
+    if (field.bits <= 64) return equals(field, value.low);
+    const IpAddress all = mask_of(family_, field.bits);
+    return address(field, {family_, value.high, value.low}, all);
+  }
+  const auto range = field.classes->whole(value, value);
+  if (!range) {
+    is_too_coarse_ = true;
+    return {};
+  }
+  Bdd set = Bdd::always();
+  for (unsigned bit = field.bits; bit-- > 0;) {
+    set = Bdd::literal(field.variable(bit), bit_of(field, range->first, bit)) & set;
+  }
+  return set;
+}
+
 Bdd PacketSpace::equals(const Field& field, uint64_t value) const {
   assert(field.bits <= 64);
+  if (field.classes != nullptr) return classes(field, {0, value}, {0, value});
   return masked(field, value, field.bits == 64 ? ~uint64_t{0} : (uint64_t{1} << field.bits) - 1);
 }
 
 Bdd PacketSpace::masked(const Field& field, uint64_t value, uint64_t mask) const {
   if ((value & ~mask) != 0) return {};
+  if (field.classes != nullptr) {
+    // Only masks of networks describe an interval, and only addresses have those.
+    is_too_coarse_ = true;
+    return {};
+  }
   const auto [at, is_new] = masked_.try_emplace({field.first, value, mask});
   if (!is_new) return at->second;
   Bdd set = Bdd::always();
@@ -47,7 +85,12 @@ Bdd PacketSpace::masked(const Field& field, uint64_t value, uint64_t mask) const
 
 Bdd PacketSpace::between(const Field& field, uint64_t first, uint64_t last) const {
   if (first > last) return {};
+  if (field.classes != nullptr) return classes(field, {0, first}, {0, last});
   if (first == last) return equals(field, first);
+  return codes(field, first, last);
+}
+
+Bdd PacketSpace::codes(const Field& field, uint64_t first, uint64_t last) const {
   Bdd from = Bdd::always();
   Bdd to = Bdd::always();
   for (unsigned bit = field.bits; bit-- > 0;) {
@@ -59,6 +102,7 @@ Bdd PacketSpace::between(const Field& field, uint64_t first, uint64_t last) cons
 }
 
 Bdd PacketSpace::between(const Field& field, const IpAddress& first, const IpAddress& last) const {
+  if (field.classes != nullptr) return classes(field, Number::of(first), Number::of(last));
   Bdd from = Bdd::always();
   Bdd to = Bdd::always();
   for (unsigned bit = field.bits; bit-- > 0;) {
@@ -73,6 +117,16 @@ Bdd PacketSpace::any_of(const Field& field, uint64_t mask) const { return ~maske
 
 Bdd PacketSpace::address(const Field& field, const IpAddress& address, const IpAddress& mask) const {
   if ((address & mask) != address) return {};
+  if (field.classes != nullptr) {
+    const auto length = prefix_length(mask);
+    if (!length) {
+      is_too_coarse_ = true;
+      return {};
+    }
+    const IpAddress all = mask_of(family_, address_bits(family_));
+    return classes(field, Number::of(address),
+                   {address.high | (all.high & ~mask.high), address.low | (all.low & ~mask.low)});
+  }
   if (field.bits <= 64) return masked(field, address.low, mask.low);
   Bdd set = Bdd::always();
   for (unsigned bit = field.bits; bit-- > 0;) {
@@ -327,8 +381,8 @@ std::vector<bool> PacketSpace::assignment(const Packet& p, size_t variables) con
 Bdd PacketSpace::with_destination(const Bdd& set, const Destination& to) const {
   Bdd cube = Bdd::always();
   if (to.becomes_local) cube = type(layout_.destination_type, AddressType::kLocal);
-  if (to.port) cube &= equals(layout_.destination_port, *to.port);
-  if (to.address) cube &= address(layout_.destination, *to.address, mask_of(family_, address_bits(family_)));
+  if (to.port) cube &= point(layout_.destination_port, {0, *to.port});
+  if (to.address) cube &= point(layout_.destination, Number::of(*to.address));
   return set.restricted_to(cube);
 }
 

@@ -19,8 +19,12 @@ namespace tails::proof {
 /// Needs a session with at least `layout().first_unknown` variables. Not thread-safe.
 class PacketSpace {
  public:
-  /// Keeps a pointer to `interfaces`.
-  PacketSpace(Family family, const InterfaceClasses& interfaces);
+  /// Keeps pointers to both. With a `granularity` fields hold classes of values: sets then have no packets that could
+  /// be read out of them (packet, assignment, same).
+  PacketSpace(Family family, const InterfaceClasses& interfaces, const Granularity* granularity = nullptr);
+
+  /// Something was asked that the classes do not tell apart. Sets made since then mean nothing.
+  [[nodiscard]] bool is_too_coarse() const { return is_too_coarse_; }
 
   [[nodiscard]] Family family() const { return family_; }
   [[nodiscard]] const Layout& layout() const { return layout_; }
@@ -102,6 +106,11 @@ class PacketSpace {
   [[nodiscard]] Bdd rewritable() const;
 
  private:
+  /// The values `first` to `last` of a field that has classes.
+  [[nodiscard]] Bdd classes(const Field& field, const Number& first, const Number& last) const;
+  /// Just this value, as a conjunction of literals.
+  [[nodiscard]] Bdd point(const Field& field, const Number& value) const;
+  [[nodiscard]] Bdd codes(const Field& field, uint64_t first, uint64_t last) const;
   [[nodiscard]] Bdd only(const Field& field, const InterfaceName& name) const;
   [[nodiscard]] Bdd interface(const Field& field, const ruleset::InterfaceTest& test, bool exists) const;
 
@@ -110,6 +119,7 @@ class PacketSpace {
   Layout layout_;
   /// Rules repeat themselves: the same address, user and port again and again.
   mutable std::map<std::tuple<int, uint64_t, uint64_t>, Bdd> masked_;
+  mutable bool is_too_coarse_ = false;
 };
 
 }  // namespace tails::proof

@@ -420,21 +420,5 @@ TEST(ForeignRules, ARedirectToARangeOfPortsAllowsWhateverOfItTheFlowGot) {
   EXPECT_EQ(judged(rules_of(nat), redirected(tcp({kHost, 40000}, {kInternet, 80}), {kLoopbackV4, 9044})), kAllowed);
 }
 
-TEST(Cuts, StandAtBothEndsOfEveryRangeThatARuleNames) {
-  auto filter = closed_filter();
-  ruleset::Rule rule;
-  rule.header.destination = ruleset::AddressTest::in(*Prefix::parse("10.0.0.0/8"));
-  rule.header.protocol = protocol::kTcp;
-  rule.matches.push_back(ruleset::TcpMatch{{}, {6000, 6010}, false, false, 0, 0, false, 0, false});
-  rule.matches.push_back(ruleset::OwnerMatch::is(Uid{1000}));
-  filter.find("OUTPUT")->rules.push_back(rule);
-  const Cuts cuts = cuts_of(rules_of(filter));
-  EXPECT_EQ(cuts.addresses, (std::vector{IpAddress::v4(10, 0, 0, 0), IpAddress::v4(11, 0, 0, 0)}));
-  EXPECT_EQ(cuts.destination_ports, (std::vector<uint32_t>{6000, 6011}));
-  EXPECT_EQ(cuts.uids, (std::vector<uint32_t>{0, 1000, 1001}));
-  EXPECT_EQ(class_of(cuts.destination_ports, uint16_t{6000}), class_of(cuts.destination_ports, uint16_t{6010}));
-  EXPECT_NE(class_of(cuts.destination_ports, uint16_t{6010}), class_of(cuts.destination_ports, uint16_t{6011}));
-}
-
 }  // namespace
 }  // namespace tails::conntrack

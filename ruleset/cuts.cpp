@@ -1,14 +1,10 @@
-#include "conntrack/cuts.h"
+#include "ruleset/cuts.h"
 
 #include <algorithm>
 #include <variant>
 
-#include "conntrack/routing.h"
-
-namespace tails::conntrack {
+namespace tails::ruleset {
 namespace {
-
-using namespace ruleset;
 
 constexpr uint32_t kAfterLastPort = 65536;
 
@@ -125,6 +121,21 @@ void sort_unique(std::vector<T>& values) {
 
 }  // namespace
 
+std::optional<IpAddress> after(const Prefix& prefix) {
+  const IpAddress mask = prefix.mask();
+  IpAddress next = prefix.address();
+  if (next.family == Family::kIpv4) {
+    const uint64_t value = next.low + (uint64_t{1} << (32 - prefix.length()));
+    if (value > 0xFFFFFFFF) return std::nullopt;
+    next.low = value;
+    return next;
+  }
+  next.high |= ~mask.high;
+  next.low |= ~mask.low;
+  if (++next.low == 0 && ++next.high == 0) return std::nullopt;
+  return next;
+}
+
 Cuts cuts_of(const RuleSet& rules) {
   Cuts cuts;
   Collector collector(cuts);
@@ -139,4 +150,4 @@ Cuts cuts_of(const RuleSet& rules) {
   return cuts;
 }
 
-}  // namespace tails::conntrack
+}  // namespace tails::ruleset

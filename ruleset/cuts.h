@@ -1,17 +1,18 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <vector>
 
 #include "net/address.h"
 #include "net/ids.h"
 #include "ruleset/rule_set.h"
 
-namespace tails::conntrack {
+namespace tails::ruleset {
 
 /// Where the answer of a rule set can change. Two packets that lie between the same cuts in every respect, and are
 /// equal in what has no cuts (protocol, interface, state …), get the same verdict: a million flows fall into a few
-/// hundred such classes.
+/// hundred such classes, and a proof needs few bits to tell all packets apart.
 ///
 /// Invariants: each list is sorted and free of repetitions; a value that a NAT target names alone is a class alone.
 struct Cuts {
@@ -27,7 +28,10 @@ struct Cuts {
   bool is_nat_certain = true;
 };
 
-Cuts cuts_of(const ruleset::RuleSet& rules);
+Cuts cuts_of(const RuleSet& rules);
+
+/// First address after the last of `prefix`; nullopt where that is past the end.
+std::optional<IpAddress> after(const Prefix& prefix);
 
 /// The number of the class that `value` is in, from 0.
 template <class T, class V>
@@ -45,4 +49,4 @@ size_t class_of(const std::vector<T>& cuts, const V& value) {
   return low;
 }
 
-}  // namespace tails::conntrack
+}  // namespace tails::ruleset
