@@ -197,14 +197,6 @@ class FamilyProof {
 
 constexpr std::array kFamilies = {Family::kIpv4, Family::kIpv6};
 
-bool holds_by_class(const RuleSet& rules, const policy::Policy& policy, Findings& findings) {
-  return std::ranges::all_of(kFamilies, [&](Family family) {
-    FamilyProof proof(family, rules, policy, nullptr, findings);
-    proof.run();
-    return proof.holds_so_far();
-  });
-}
-
 /// Chains that jump in a circle.
 void note_circles(const RuleSet& rules, std::vector<std::string>& notes) {
   for (const Table& table : rules.tables) {
@@ -271,28 +263,40 @@ bool Proof::holds() const {
   return std::ranges::all_of(findings, [](const Finding& f) { return f.holds == Tristate::kYes; });
 }
 
-Result<Proof> prove(const RuleSet& rules, const policy::Policy& policy) {
+bool holds_by_class(const RuleSet& rules, const policy::Policy& policy) {
   Findings findings;
-  // Most rules that are proved are right, and by classes of packets that is quickly seen. Where something is wrong, in
-  // doubt or passed over, the packets themselves are looked at.
-  if (!holds_by_class(rules, policy, findings)) {
-    findings = Findings();
-    const Examples examples{Evaluator(rules), Familiar::of(policy)};
-    for (const Family family : kFamilies) {
-      FamilyProof proof(family, rules, policy, &examples, findings);
-      const bool is_right = proof.run();
-      if (BddSession::is_exhausted()) {
-        return fail(ErrorKind::kRefused, "the rules are too many or too tangled to be proved",
-                    "The decision diagrams outgrew their limit of memory.");
-      }
-      if (!is_right) {
-        return fail(ErrorKind::kRefused, "the proof contradicts the evaluation of its own example",
-                    "This is a mistake in tails-iptc; please report it together with the rules.");
-      }
+  return std::ranges::all_of(kFamilies, [&](Family family) {
+    FamilyProof proof(family, rules, policy, nullptr, findings);
+    proof.run();
+    return proof.holds_so_far();
+  });
+}
+
+Result<Proof> prove_by_packet(const RuleSet& rules, const policy::Policy& policy) {
+  const Examples examples{Evaluator(rules), Familiar::of(policy)};
+  Findings findings;
+  for (const Family family : kFamilies) {
+    FamilyProof proof(family, rules, policy, &examples, findings);
+    const bool is_right = proof.run();
+    if (BddSession::is_exhausted()) {
+      return fail(ErrorKind::kRefused, "the rules are too many or too tangled to be proved",
+                  "The decision diagrams outgrew their limit of memory.");
+    }
+    if (!is_right) {
+      return fail(ErrorKind::kRefused, "the proof contradicts the evaluation of its own example",
+                  "This is a mistake in tails-iptc; please report it together with the rules.");
     }
   }
   Proof proof;
   proof.findings = std::move(findings).take();
+  note_circles(rules, proof.notes);
+  return proof;
+}
+
+Result<Proof> prove(const RuleSet& rules, const policy::Policy& policy) {
+  if (!holds_by_class(rules, policy)) return prove_by_packet(rules, policy);
+  Proof proof;
+  proof.findings = Findings().take();
   note_circles(rules, proof.notes);
   return proof;
 }

@@ -51,7 +51,15 @@ const std::vector<std::string_view>& assumptions();
 /// Proves the leak properties for all packets that the host's rules may meet, of both families. For every
 /// counterexample ruleset::Evaluator says of these rules what the finding says (asserted).
 ///
+/// Most rules that are proved are right, so holds_by_class is asked first.
+///
 /// Fails with kRefused when the diagrams outgrow BddSession::kMaxNodes. Not thread-safe: BuDDy is one per process.
 Result<Proof> prove(const ruleset::RuleSet& rules, const policy::Policy& policy);
+
+/// True: every property surely holds. Quick, because numbers that neither rules nor policy tell apart are one class
+/// (see granularity.h). False says nothing: something fails, is in doubt, or needs a closer look.
+bool holds_by_class(const ruleset::RuleSet& rules, const policy::Policy& policy);
+/// The closer look: `prove` with every bit of every packet.
+Result<Proof> prove_by_packet(const ruleset::RuleSet& rules, const policy::Policy& policy);
 
 }  // namespace tails::proof

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "conntrack/routing.h"
+#include "ruleset/cuts.h"
 
 namespace tails::testing {
 
@@ -42,7 +43,7 @@ class FakeRouting final : public conntrack::Routing {
     std::vector<IpAddress> all;
     for (const Entry& entry : entries_) {
       all.push_back(entry.prefix.address());
-      if (const auto next = conntrack::after(entry.prefix)) all.push_back(*next);
+      if (const auto next = ruleset::after(entry.prefix)) all.push_back(*next);
     }
     std::ranges::sort(all);
     const auto repeated = std::ranges::unique(all);

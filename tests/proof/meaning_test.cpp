@@ -90,9 +90,10 @@ TEST(Prove, TheProfilesLeakNothing) {
   for (const char* name : {"tails", "tails-i2p", "tails-classic"}) {
     for (const bool has_i2p : {false, true}) {
       const policy::Policy policy = profile(name, has_i2p);
-      const auto proof = prove(policy::lower(policy), policy);
+      const auto proof = prove_by_packet(policy::lower(policy), policy);
       ASSERT_TRUE(proof) << proof.error().message;
       EXPECT_TRUE(proof->holds()) << name << " " << first_failure(*proof);
+      EXPECT_TRUE(holds_by_class(policy::lower(policy), policy)) << name << " takes the slow way";
     }
   }
 }
@@ -102,9 +103,10 @@ TEST(Prove, RandomPoliciesAreLoweredToWhatTheySay) {
   Dice dice(seed);
   for (int i = 0; i < 300; ++i) {
     const policy::Policy policy = random_policy(dice);
-    const auto proof = prove(policy::lower(policy), policy);
+    const auto proof = prove_by_packet(policy::lower(policy), policy);
     ASSERT_TRUE(proof) << proof.error().message;
     ASSERT_TRUE(proof->holds()) << first_failure(*proof) << "\nrandom policy " << i << ", TAILS_SEED=" << seed;
+    ASSERT_TRUE(holds_by_class(policy::lower(policy), policy)) << "random policy " << i << ", TAILS_SEED=" << seed;
   }
 }
 

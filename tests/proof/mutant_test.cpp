@@ -28,8 +28,9 @@ struct Verdicts {
 Verdicts examine(const policy::Policy& policy, const ruleset::RuleSet& original, const Mutant& mutant, size_t packets) {
   Verdicts verdicts;
   const ruleset::Evaluator evaluator(mutant.rules);
-  const auto proof = prove(mutant.rules, policy);
+  const auto proof = prove_by_packet(mutant.rules, policy);
   EXPECT_TRUE(proof) << proof.error().message;
+  EXPECT_EQ(holds_by_class(mutant.rules, policy), proof->holds()) << mutant.change;
   for (const Finding& finding : proof->findings) {
     if (finding.holds == Tristate::kYes) continue;
     verdicts.differs = true;
