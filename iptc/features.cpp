@@ -58,6 +58,10 @@ Result<void> probe(kernel::Kernel& kernel, const ruleset::Table& table, Features
   return {};
 }
 
+Result<void> probe(kernel::Kernel& kernel, const ruleset::Target& target, Family family, Features& features) {
+  return ask_first(kernel, family, forms_of(target, family), features);
+}
+
 Result<void> probe(kernel::Kernel& kernel, const ruleset::RuleSet& rules, Features& features) {
   for (const ruleset::Table& table : rules.tables) {
     if (auto asked = probe(kernel, table, features); !asked) return asked;

@@ -36,6 +36,8 @@ class Features {
 /// Asks the kernel for what `table` needs and not more: a question about an extension loads its module. `features`
 /// keeps what was asked before. Error: the kernel could not be asked (permission, no xtables).
 Result<void> probe(kernel::Kernel& kernel, const ruleset::Table& table, Features& features);
+/// The same for one target.
+Result<void> probe(kernel::Kernel& kernel, const ruleset::Target& target, Family family, Features& features);
 /// The same for every table.
 Result<void> probe(kernel::Kernel& kernel, const ruleset::RuleSet& rules, Features& features);
 

@@ -67,6 +67,9 @@ struct FormChooser {
     return forms;
   }
   Forms operator()(const ruleset::ConntrackMatch& m) const {
+    // In the revisions that came before, a test of the direction means its opposite: net/netfilter/xt_conntrack.c of
+    // 2.6.32.67 (where revision 2 is the last) has the sign wrong, that of 3.2.0 has not.
+    if (m.direction) return {ExtensionId::kConntrack3};
     Forms forms{ExtensionId::kConntrack3, ExtensionId::kConntrack2};
     if (fits_a_byte(m.state_mask) && fits_a_byte(m.status_mask)) forms.add(ExtensionId::kConntrack1);
     const bool is_state_only = m.state_mask && !m.status_mask && !m.direction;

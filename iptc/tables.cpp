@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <optional>
 #include <utility>
 
 #include "iptc/encode.h"
+#include "iptc/fallback.h"
 #include "iptc/kernel/words.h"
 
 namespace tails::iptc {
@@ -122,9 +124,11 @@ class Gatherer {
   Result<void> add(kernel::RawTable live, TableName name) {
     const Family family = live.family;
     ruleset::Table* table = wanted_.find(family, name);
-    const ruleset::Table open = ruleset::Table::open(family, name);
-    const ruleset::Table& source = table != nullptr ? *table : open;
-    if (auto probed = probe(kernel_, source, features_); !probed) return probed;
+    ruleset::Table open = ruleset::Table::open(family, name);
+    ruleset::Table& source = table != nullptr ? *table : open;
+    auto replaced = fit(kernel_, source, features_);
+    if (!replaced) return tl::unexpected(replaced.error());
+    std::ranges::move(*replaced, std::back_inserter(result_.notices));
     auto encoded = encode(wanted_, source, features_);
     if (!encoded) return tl::unexpected(encoded.error());
     if (auto aligned = align(*encoded, live); !aligned) return aligned;

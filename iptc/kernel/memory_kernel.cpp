@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <optional>
 
+#include "iptc/kernel/check_entry.h"
 #include "iptc/kernel/entry.h"
 #include "iptc/kernel/words.h"
 
@@ -103,11 +104,14 @@ class Validator {
     const EntryLayout layout = entry_layout(table_.family);
     const bool protocol_fits = load<uint16_t>(entry.bytes, layout.protocol) == at->only_protocol &&
                                (load<uint8_t>(entry.bytes, layout.inversions) & inversion::kProtocol) == 0;
-    return at->only_protocol != 0 && !protocol_fits ? EINVAL : 0;
+    if (at->only_protocol != 0 && !protocol_fits) return EINVAL;
+    const auto id = find_extension(table_.family, kind, view.name, view.revision);
+    return id ? check_entry({*id, view, entry, table_.family, hooks}, capabilities_.line) : 0;
   }
 
   int check_chain(size_t chain) const {
     return for_each_entry(table_.chains[chain], [&](const EntryView& entry) {
+      if (const int problem = check_header(entry, table_.family); problem != 0) return problem;
       auto matches = entry.matches;
       while (const auto match = next_match(matches)) {
         const int problem = check_extension(ExtensionKind::kMatch, *match, entry, hooks_[chain]);
@@ -133,15 +137,24 @@ size_t kernel_count(const RawTable& table) {
 
 }  // namespace
 
-Capabilities Capabilities::everything() {
+Capabilities Capabilities::everything() { return of(KernelLine::kLatest); }
+
+Capabilities Capabilities::of(KernelLine line) {
   Capabilities all;
   all.ipv6 = true;
+  all.line = line;
+  all.nat_has_input = line >= KernelLine::k3_2;
   for (const Family family : {Family::kIpv4, Family::kIpv6}) {
-    for (const char* const table : {"filter", "nat", "mangle", "raw", "security"}) all.tables.emplace(family, table);
+    for (const char* const table : {"filter", "nat", "mangle", "raw", "security"}) {
+      if (has_table(line, family, table)) all.tables.emplace(family, table);
+    }
   }
-  for (const Extension& extension : kernel::extensions()) {
-    // Gone from Linux long since; the older lines bring it back.
-    if (extension.name != "multiport" || extension.revision != 0) all.extensions.push_back(extension);
+  for (size_t i = 0; i < kExtensionCount; ++i) {
+    const auto id = static_cast<ExtensionId>(i);
+    Extension extension = kernel::extension(id);
+    if (!has_extension(line, id, Family::kIpv4)) extension.families &= static_cast<uint8_t>(~Extension::kV4);
+    if (!has_extension(line, id, Family::kIpv6)) extension.families &= static_cast<uint8_t>(~Extension::kV6);
+    if (extension.families != 0) all.extensions.push_back(extension);
   }
   return all;
 }

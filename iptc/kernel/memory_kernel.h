@@ -9,6 +9,7 @@
 
 #include "iptc/kernel/extensions.h"
 #include "iptc/kernel/kernel.h"
+#include "iptc/kernel/lines.h"
 
 namespace tails::iptc::kernel {
 
@@ -17,10 +18,13 @@ struct Capabilities {
   bool ipv6 = false;
   std::set<std::pair<Family, std::string>> tables;  ///< A family without a table has no iptables at all.
   std::vector<Extension> extensions;
-  bool nat_has_input = true;  ///< nat has the chain INPUT (from Linux 2.6.36).
+  bool nat_has_input = true;              ///< nat has the chain INPUT (from Linux 2.6.36).
+  KernelLine line = KernelLine::kLatest;  ///< Decides what the checks of single extensions refuse.
 
   /// Everything that we can write, as Linux 6.18 offers it.
   static Capabilities everything();
+  /// Everything that we can write, as a kernel of that line offers it.
+  static Capabilities of(KernelLine line);
   /// Without one extension, every revision of it.
   Capabilities without(Family family, ExtensionKind kind, std::string_view name) const;
   Capabilities without_table(Family family, std::string_view table) const;
