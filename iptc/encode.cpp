@@ -69,7 +69,13 @@ class Encoder {
         continue;
       }
       const auto id = features_.choose(table_.family, forms_of(match, table_.family));
-      if (!id) return missing(chain, rule, ExtensionKind::kMatch, extension_name(match, table_.family));
+      if (!id) {
+        const auto* const conntrack = std::get_if<ruleset::ConntrackMatch>(&match);
+        const bool is_inverted_here = conntrack != nullptr && conntrack->direction &&
+                                      is_offered_otherwise(ExtensionKind::kMatch, extension_name(match, table_.family));
+        if (is_inverted_here) return tl::unexpected(direction_needs_newer(table_.family, place(chain, rule)));
+        return missing(chain, rule, ExtensionKind::kMatch, extension_name(match, table_.family));
+      }
       form_.matches.emplace_back(id);
     }
     form_.target.reset();

@@ -35,4 +35,13 @@ Error missing_extension(Family family, kernel::ExtensionKind kind, std::string_v
   return {ErrorKind::kRefused, fmt::format("this kernel has no {}, which {} needs", what, needed_by), remedy, 0};
 }
 
+Error direction_needs_newer(Family family, std::string_view needed_by) {
+  return {ErrorKind::kRefused,
+          fmt::format("this kernel's match \"conntrack\" of {} is too old for {}, which tests the direction of a flow",
+                      kernel::family_name(family), needed_by),
+          "Before Linux 2.6.39 (conntrack revision 3) a test of the direction means its opposite, so that it cannot be "
+          "used. Take a newer kernel.",
+          0};
+}
+
 }  // namespace tails::iptc

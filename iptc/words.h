@@ -17,5 +17,7 @@ std::string rule_words(const ruleset::RuleSet& rules, const ruleset::Table& tabl
 /// A kernel without a match or target, or (`is_too_old`) without a revision of it that says enough.
 Error missing_extension(Family family, kernel::ExtensionKind kind, std::string_view name, std::string_view needed_by,
                         bool is_too_old);
+/// A kernel whose conntrack match cannot be trusted with a direction.
+Error direction_needs_newer(Family family, std::string_view needed_by);
 
 }  // namespace tails::iptc

@@ -235,6 +235,61 @@ TEST_P(KernelContract, WhatItCannotTakeIsRefusedAndChangesNothing) {
   }
 }
 
+/// Rules whose single extensions refuse what they hold, each with the errno of Linux 6.1 and later.
+TEST_P(KernelContract, RefusesWhatASingleExtensionCannotHold) {
+  const auto bytes = [](size_t size, size_t at, uint8_t value) {
+    std::vector<std::byte> data(size);
+    data[at] = std::byte{value};
+    return data;
+  };
+  const auto tcp = protocol::kTcp;
+  const std::vector<std::pair<ruleset::Rule, int>> cases = {
+      {rule(ruleset::Accept{}, {ruleset::OpaqueMatch{"tcp", 0, bytes(12, 11, 0x10), {}, false}}, tcp), EINVAL},
+      {rule(ruleset::Accept{}, {ruleset::OpaqueMatch{"udp", 0, bytes(10, 8, 4), {}, false}}, protocol::kUdp), EINVAL},
+      {rule(ruleset::Accept{}, {ruleset::OpaqueMatch{"icmp", 0, bytes(4, 3, 2), {}, false}}, protocol::kIcmp), EINVAL},
+      {rule(ruleset::Accept{}, {ruleset::OpaqueMatch{"multiport", 1, bytes(48, 1, 16), {}, false}}, tcp), EINVAL},
+      {rule(ruleset::Accept{}, {ruleset::OpaqueMatch{"multiport", 1, bytes(48, 0, 3), {}, false}}, tcp), EINVAL},
+      {rule(ruleset::Accept{}, {ruleset::OpaqueMatch{"multiport", 1, bytes(48, 1, 1), {}, false}}), EINVAL},
+      {rule(ruleset::Accept{}, {ruleset::OpaqueMatch{"owner", 1, bytes(20, 16, 0x10), {}, false}}), EINVAL},
+      {rule(ruleset::Accept{}, {ruleset::LimitMatch{500, 0}}), ERANGE},
+      {rule(ruleset::Accept{}, {ruleset::OpaqueMatch{"addrtype", 1, bytes(8, 4, 12), {}, false}}), EINVAL},
+      {rule(ruleset::Accept{}, {ruleset::OpaqueMatch{"addrtype", 1, bytes(8, 4, 4), {}, false}}), EINVAL},
+      {rule(ruleset::Accept{}, {ruleset::OpaqueMatch{"dscp", 0, bytes(2, 0, 64), {}, false}}), EDOM},
+      {rule(ruleset::Reject{7}, {}, protocol::kUdp), EINVAL},
+      {rule(ruleset::Reject{7}), EINVAL},
+      {rule(ruleset::Reject{4}), EINVAL},
+      {rule(ruleset::Log{8, 0, ""}), EINVAL},
+      {rule(ruleset::OpaqueTarget{"LOG", 0, bytes(32, 31, 'x'), {}}), EINVAL},
+      {rule(ruleset::OpaqueTarget{"NFLOG", 0, bytes(76, 8, 2), {}}), EINVAL},
+      {rule(ruleset::OpaqueTarget{"NFLOG", 0, bytes(76, 75, 'x'), {}}), EINVAL},
+  };
+  for (size_t i = 0; i < cases.size(); ++i) {
+    SCOPED_TRACE(i);
+    const auto before = read(Family::kIpv4, "filter");
+    const auto done = kernel().replace(filter(Family::kIpv4, {cases[i].first}), before);
+    ASSERT_FALSE(done);
+    EXPECT_EQ(done.error().system_errno, cases[i].second) << done.error().message;
+    EXPECT_TRUE(kernel::same_rules(read(Family::kIpv4, "filter"), before));
+  }
+  const std::vector<std::pair<ruleset::Rule, int>> nat_cases = {
+      // A count of ranges that is not 1; addresses where there may be none.
+      {rule(ruleset::OpaqueTarget{"REDIRECT", 0, bytes(20, 0, 2), {}}, {}, tcp), EINVAL},
+      {rule(ruleset::OpaqueTarget{"REDIRECT", 0, bytes(20, 4, 1), {}}, {}, tcp), EINVAL},
+      {rule(ruleset::OpaqueTarget{"DNAT", 0, bytes(20, 0, 2), {}}, {}, tcp), EINVAL},
+      {rule(ruleset::Masquerade{}), EINVAL},
+  };
+  for (size_t i = 0; i < nat_cases.size(); ++i) {
+    SCOPED_TRACE(i);
+    ruleset::Table table = ruleset::Table::open(Family::kIpv4, TableName::kNat);
+    table.find("OUTPUT")->rules = {nat_cases[i].first};
+    const auto wanted = encode({}, table, Features::all());
+    ASSERT_TRUE(wanted) << wanted.error().message;
+    const auto done = kernel().replace(*wanted, read(Family::kIpv4, "nat"));
+    ASSERT_FALSE(done);
+    EXPECT_EQ(done.error().system_errno, nat_cases[i].second) << done.error().message;
+  }
+}
+
 TEST_P(KernelContract, EveryExtensionHasTheSizeThatTheKernelWants) {
   for (const Family family : {Family::kIpv4, Family::kIpv6}) {
     const auto features = probe_all(kernel(), family);
