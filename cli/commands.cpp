@@ -5,9 +5,9 @@
 namespace tails::cli {
 
 std::span<const Command> commands() {
-  static const std::array table{kApply,         kLockdown,       kReset,          kReconfigure, kStatus,
-                                kShow,          kExplain,        kProve,          kDiff,        kCheck,
-                                kConntrackList, kConntrackFlush, kConntrackWatch, kCompletion};
+  static const std::array table{kApply,          kLockdown, kReset,     kReconfigure, kStatus,        kShow,
+                                kExplain,        kProve,    kDiff,      kCheck,       kConntrackList, kConntrackFlush,
+                                kConntrackWatch, kNetnsUp,  kNetnsDown, kNetnsList,   kNetnsExec,     kCompletion};
   return table;
 }
 

@@ -23,6 +23,10 @@ extern const Command kCheck;
 extern const Command kConntrackList;
 extern const Command kConntrackFlush;
 extern const Command kConntrackWatch;
+extern const Command kNetnsUp;
+extern const Command kNetnsDown;
+extern const Command kNetnsList;
+extern const Command kNetnsExec;
 extern const Command kCompletion;
 
 }  // namespace tails::cli

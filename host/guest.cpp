@@ -79,6 +79,40 @@ Result<void> prepare_inside(const Guest& guest, const std::function<Result<void>
   return install_rules();
 }
 
+/// A parameter of an interface; not every kernel has every one.
+Result<void> set_of_interface(const char* family, const InterfaceName& interface, const char* parameter,
+                              int64_t value) {
+  auto set = sysctl::write(sysctl::of_interface(family, interface, parameter), value);
+  if (!set && set.error().system_errno == ENOENT) return {};
+  return set;
+}
+
+/// Nothing of IPv6 passes between guest and host, not even neighbour discovery.
+Result<void> silence_ipv6(const InterfaceName& interface) {
+  return set_of_interface("ipv6", interface, "disable_ipv6", 1);
+}
+
+/// Before the host's end is up. A new interface inherits forwarding where the machine forwards already.
+Result<void> close_host_end(const Guest& guest) {
+  if (auto silent = silence_ipv6(guest.host_interface); !silent) return silent;
+  if (auto strict = set_of_interface("ipv4", guest.host_interface, "rp_filter", 1); !strict) return strict;
+  if (auto deaf = set_of_interface("ipv4", guest.host_interface, "accept_redirects", 0); !deaf) return deaf;
+  return guest.internet ? Result<void>{} : set_of_interface("ipv4", guest.host_interface, "forwarding", 0);
+}
+
+/// Whether an end has an IPv4 address that is not to be there.
+Result<bool> has_stranger(int index, const IpAddress& address, unsigned prefix_length) {
+  auto netlink = Rtnetlink::open();
+  if (!netlink) return tl::unexpected(netlink.error());
+  const auto all = netlink->addresses();
+  if (!all) return tl::unexpected(all.error());
+  for (const LinkAddress& there : *all) {
+    if (there.link_index != index || there.address.family != Family::kIpv4) continue;
+    if (there.address != address || there.network.length() != prefix_length) return true;
+  }
+  return false;
+}
+
 Result<void> configure_end(const InterfaceName& name, const IpAddress& address, unsigned prefix_length,
                            const std::optional<IpAddress>& gateway) {
   auto netlink = Rtnetlink::open();
@@ -102,6 +136,22 @@ Result<void> remove_host_end(const InterfaceName& name) {
   // Another run may have been quicker.
   if (!removed && removed.error().system_errno == ENODEV) return {};
   return removed;
+}
+
+Result<bool> is_right_pair(const Guest& guest, const Ends& ends) {
+  if (!ends.host_end || !ends.guest_end) return false;
+  bool has_other = false;
+  const auto look_at = [&](const Link& link, const IpAddress& address) -> Result<void> {
+    const auto stranger = has_stranger(link.index, address, guest.prefix_length);
+    if (!stranger) return tl::unexpected(stranger.error());
+    has_other |= *stranger;
+    return {};
+  };
+  if (auto looked = look_at(*ends.host_end, guest.host_address); !looked) return tl::unexpected(looked.error());
+  auto looked = network_namespace::inside(ends.guest_namespace->get(),
+                                          [&] { return look_at(*ends.guest_end, guest.guest_address); });
+  if (!looked) return tl::unexpected(looked.error());
+  return !has_other;
 }
 
 }  // namespace
@@ -131,19 +181,23 @@ Result<void> bring_up(const Guest& guest, const std::function<Result<void>()>& i
   auto prepared = network_namespace::inside(inside, [&] { return prepare_inside(guest, install_rules); });
   if (!prepared) return prepared;
 
-  if (!ends->host_end || !ends->guest_end) {
-    // Half a pair, or one whose other end is in a namespace that is gone: begin again.
+  auto is_whole = is_right_pair(guest, *ends);
+  if (!is_whole) return tl::unexpected(is_whole.error());
+  if (!*is_whole) {
+    // Half a pair, one with other addresses, or one whose other end is in a namespace that is gone: begin again.
     if (auto removed = remove_host_end(guest.host_interface); !removed) return removed;
     auto netlink = Rtnetlink::open();
     if (!netlink) return tl::unexpected(netlink.error());
     if (auto added = netlink->add_veth(guest.host_interface, kGuestInterface, inside); !added) return added;
     undo.add([&] { (void)remove_host_end(guest.host_interface); });
   }
+  if (auto closed = close_host_end(guest); !closed) return closed;
   if (auto configured = configure_end(guest.host_interface, guest.host_address, guest.prefix_length, std::nullopt);
       !configured) {
     return configured;
   }
-  auto configured = network_namespace::inside(inside, [&] {
+  auto configured = network_namespace::inside(inside, [&]() -> Result<void> {
+    if (auto silent = silence_ipv6(kGuestInterface); !silent) return silent;
     return configure_end(kGuestInterface, guest.guest_address, guest.prefix_length,
                          guest.internet ? std::optional(guest.host_address) : std::nullopt);
   });
@@ -155,22 +209,6 @@ Result<void> bring_up(const Guest& guest, const std::function<Result<void>()>& i
 Result<void> take_down(const Guest& guest) {
   if (auto removed = remove_host_end(guest.host_interface); !removed) return removed;
   return network_namespace::remove(guest.name);
-}
-
-Result<void> enable_forwarding(const std::vector<Guest>& guests) {
-  bool is_needed = false;
-  for (const Guest& guest : guests) is_needed |= guest.internet;
-  if (!is_needed) return {};
-  if (auto set = sysctl::write("net.ipv4.ip_forward", 1); !set) return set;
-  for (const Guest& guest : guests) {
-    std::string interface(guest.host_interface.view());
-    for (char& c : interface) c = c == '.' ? '/' : c;
-    const std::string name = "net.ipv4.conf." + interface + ".forwarding";
-    auto set = sysctl::write(name, guest.internet ? 1 : 0);
-    // A guest that is not up has no interface to forward by.
-    if (!set && set.error().system_errno != ENOENT) return set;
-  }
-  return {};
 }
 
 }  // namespace tails::host

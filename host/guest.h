@@ -33,16 +33,14 @@ Result<GuestState> state_of(const Guest& guest);
 /// Makes what is missing of the guest's network, in an order in which nothing is ever reachable without rules:
 /// the namespace; inside it the loopback, parameters and (by `install_rules`, run inside) the rules; the pair;
 /// addresses; routes. What this call made is undone when a later step fails; what stood before stays.
-/// Idempotent: a guest that is up is left alone but for its rules and parameters, which are re-asserted.
+/// Idempotent: a guest that is up is left alone but for its rules and parameters, which are re-asserted. A pair with
+/// another address (the policy was edited since) is made anew.
+/// The host's end takes only what the guest's address sends (rp_filter), speaks no IPv6, and does not forward: that
+/// is `forwarding`'s to switch on, last.
 Result<void> bring_up(const Guest& guest, const std::function<Result<void>()>& install_rules);
 
 /// Removes the pair, then the namespace's name. A guest that is not there is fine. Processes inside keep the namespace
 /// alive, but cut off.
 Result<void> take_down(const Guest& guest);
-
-/// Lets this machine forward for the guests with `internet`, and only for them, after all interfaces are there:
-/// writing net.ipv4.ip_forward sets every interface's bit, so the other guests' bits are cleared afterwards.
-/// Does nothing where no guest has `internet`.
-Result<void> enable_forwarding(const std::vector<Guest>& guests);
 
 }  // namespace tails::host

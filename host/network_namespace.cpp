@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sched.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -47,10 +48,37 @@ bool is_namespace(int descriptor) {
   return fstatfs(descriptor, &status) == 0 && status.f_type == NSFS_MAGIC;
 }
 
+bool is_empty(const std::string& folder) {
+  const auto close_folder = [](DIR* opened) { closedir(opened); };
+  const std::unique_ptr<DIR, decltype(close_folder)> listing(opendir(folder.c_str()), close_folder);
+  if (!listing) return false;
+  while (const dirent* entry = readdir(listing.get())) {
+    if (std::string_view(entry->d_name) != "." && std::string_view(entry->d_name) != "..") return false;
+  }
+  return true;
+}
+
+/// Held while the folder itself changes; `ip netns add` takes the same one. Not to be had: go on without.
+Descriptor lock_folder() {
+  Descriptor folder(::open(std::string(kNamespaceFolder).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (folder.is_open()) (void)flock(folder.get(), LOCK_EX | LOCK_NB);
+  return folder;
+}
+
+/// With the last name goes the folder and its mount. rmdir fails where somebody was quicker to add a name.
+void remove_folder_if_empty() {
+  const std::string folder(kNamespaceFolder);
+  const Descriptor lock = lock_folder();
+  if (!lock.is_open() || !is_empty(folder)) return;
+  (void)umount2(folder.c_str(), MNT_DETACH);
+  (void)rmdir(folder.c_str());
+}
+
 /// The folder is a mount of its own and shared, so that other mount namespaces see the names come and go.
 Result<void> prepare_folder() {
   const std::string folder(kNamespaceFolder);
   if (mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) return refused("cannot make " + folder, errno);
+  const Descriptor lock = lock_folder();
   if (mount("", folder.c_str(), "none", MS_SHARED | MS_REC, nullptr) == 0) return {};
   if (errno != EINVAL) return refused("cannot share " + folder, errno);
   if (mount(folder.c_str(), folder.c_str(), "none", MS_BIND | MS_REC, nullptr) != 0 ||
@@ -77,8 +105,9 @@ Result<void> inside(int target, const std::function<Result<void>()>& work) {
   return result;
 }
 
-Result<void> add(const std::string& name) {
-  if (auto prepared = prepare_folder(); !prepared) return prepared;
+namespace {
+
+Result<void> add_in_folder(const std::string& name) {
   auto there = open(name);
   if (!there) return tl::unexpected(there.error());
   if (*there) return refused("the network namespace \"" + name + "\" is there already", EEXIST);
@@ -87,19 +116,24 @@ Result<void> add(const std::string& name) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0444));
   if (!file.is_open()) return refused("cannot make " + path, errno);
   auto home = current();
-  if (!home) return tl::unexpected(home.error());
-  int error = 0;
-  if (unshare(CLONE_NEWNET) != 0) {
-    error = errno;
-  } else {
+  int error = home ? 0 : home.error().system_errno;
+  if (error == 0 && unshare(CLONE_NEWNET) != 0) error = errno;
+  if (error == 0) {
     if (mount("/proc/thread-self/ns/net", path.c_str(), "none", MS_BIND, nullptr) != 0) error = errno;
     if (setns(home->get(), CLONE_NEWNET) != 0) std::abort();
   }
-  if (error != 0) {
-    unlink(path.c_str());
-    return refused("cannot make the network namespace \"" + name + "\"", error);
-  }
-  return {};
+  if (error == 0) return {};
+  unlink(path.c_str());
+  return refused("cannot make the network namespace \"" + name + "\"", error);
+}
+
+}  // namespace
+
+Result<void> add(const std::string& name) {
+  auto added = prepare_folder();
+  if (added) added = add_in_folder(name);
+  if (!added) remove_folder_if_empty();
+  return added;
 }
 
 Result<void> remove(const std::string& name) {
@@ -108,6 +142,7 @@ Result<void> remove(const std::string& name) {
     return refused("cannot unmount " + path, errno);
   }
   if (unlink(path.c_str()) != 0 && errno != ENOENT) return refused("cannot remove " + path, errno);
+  remove_folder_if_empty();
   return {};
 }
 

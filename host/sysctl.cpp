@@ -35,6 +35,12 @@ std::optional<std::string> path_of(std::string_view name) {
   return path;
 }
 
+std::string of_interface(std::string_view family, const InterfaceName& interface, std::string_view parameter) {
+  std::string name(interface.view());
+  for (char& c : name) c = c == '.' ? '/' : c;
+  return "net." + std::string(family) + ".conf." + name + "." + std::string(parameter);
+}
+
 Result<std::optional<int64_t>> read(std::string_view name) {
   const auto path = path_of(name);
   if (!path) return refused("\"" + std::string(name) + "\" is no kernel parameter", EINVAL);

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "net/interface_name.h"
 #include "net/result.h"
 
 namespace tails::host::sysctl {
@@ -14,6 +15,9 @@ namespace tails::host::sysctl {
 /// Nullopt for names that could leave /proc/sys ("..", empty parts) or hold other than letters, digits, '_', '-',
 /// '.', '/' and '+'.
 std::optional<std::string> path_of(std::string_view name);
+
+/// The name of a parameter of one interface: "net.ipv4.conf.eth0/100.forwarding" for "ipv4", eth0.100, "forwarding".
+std::string of_interface(std::string_view family, const InterfaceName& interface, std::string_view parameter);
 
 /// The parameter's number, of the calling thread's network namespace. Nullopt: this kernel does not have it.
 /// Errors (kRefused): permission, a value that is not one number.

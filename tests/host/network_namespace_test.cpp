@@ -14,6 +14,7 @@
 #include <functional>
 #include <iostream>
 
+#include "host/forwarding.h"
 #include "host/guest.h"
 #include "host/rtnetlink.h"
 #include "host/sysctl.h"
@@ -96,7 +97,7 @@ TEST_F(Namespaces, FileLeftByAKilledRunIsTakenOver) {
   in_private_machine([] {
     ASSERT_TRUE(network_namespace::add("blue"));
     ASSERT_TRUE(network_namespace::remove("blue"));
-    ASSERT_EQ(system("touch /run/netns/blue"), 0);
+    ASSERT_EQ(system("mkdir -p /run/netns && touch /run/netns/blue"), 0);
     EXPECT_TRUE(network_namespace::list().empty());
     EXPECT_TRUE(network_namespace::add("blue"));
     EXPECT_EQ(network_namespace::list(), std::vector<std::string>{"blue"});
@@ -168,12 +169,48 @@ TEST_F(Namespaces, OnlyTheInternetGuestsInterfaceForwards) {
   in_private_machine([] {
     ASSERT_TRUE(bring_up(tbb(), no_rules));
     ASSERT_TRUE(bring_up(clearnet(), no_rules));
-    ASSERT_TRUE(enable_forwarding({tbb()}));
+    const std::string note = "/run/forwarding";
+    ASSERT_TRUE(forwarding::enable({tbb()}, note));
     EXPECT_EQ(**sysctl::read("net.ipv4.ip_forward"), 0);
-    ASSERT_TRUE(enable_forwarding({tbb(), clearnet()}));
+    ASSERT_TRUE(forwarding::enable({tbb(), clearnet()}, note));
     EXPECT_EQ(**sysctl::read("net.ipv4.ip_forward"), 1);
     EXPECT_EQ(**sysctl::read("net.ipv4.conf.veth-clearnet.forwarding"), 1);
     EXPECT_EQ(**sysctl::read("net.ipv4.conf.veth-tbb.forwarding"), 0);
+    // A guest that comes later inherits no forwarding either.
+    ASSERT_TRUE(take_down(tbb()));
+    ASSERT_TRUE(bring_up(tbb(), no_rules));
+    EXPECT_EQ(**sysctl::read("net.ipv4.conf.veth-tbb.forwarding"), 0);
+  });
+}
+
+TEST_F(Namespaces, ForwardingGoesBackToWhatItWasAndOnlyWhereItWasOurs) {
+  in_private_machine([] {
+    const std::string note = "/run/forwarding";
+    ASSERT_TRUE(sysctl::write("net.ipv4.conf.all.accept_redirects", 0));
+    ASSERT_TRUE(bring_up(clearnet(), no_rules));
+    ASSERT_TRUE(forwarding::enable({clearnet()}, note));
+    ASSERT_TRUE(forwarding::disable(note));
+    EXPECT_EQ(**sysctl::read("net.ipv4.ip_forward"), 0);
+    EXPECT_EQ(**sysctl::read("net.ipv4.conf.all.accept_redirects"), 0);
+    EXPECT_EQ(access(note.c_str(), F_OK), -1);
+    // This machine is a router by itself: no note, and it stays one.
+    ASSERT_TRUE(sysctl::write("net.ipv4.ip_forward", 1));
+    ASSERT_TRUE(forwarding::enable({clearnet()}, note));
+    ASSERT_TRUE(forwarding::disable(note));
+    EXPECT_EQ(**sysctl::read("net.ipv4.ip_forward"), 1);
+  });
+}
+
+TEST_F(Namespaces, APairWithAnotherAddressIsMadeAnew) {
+  in_private_machine([] {
+    Guest before = tbb();
+    before.host_address = IpAddress::v4(10, 200, 7, 1);
+    before.guest_address = IpAddress::v4(10, 200, 7, 2);
+    ASSERT_TRUE(bring_up(before, no_rules));
+    ASSERT_TRUE(bring_up(tbb(), no_rules));
+    EXPECT_TRUE(answers(tbb().guest_address));
+    const auto addresses = Rtnetlink::open()->addresses();
+    for (const LinkAddress& there : *addresses) EXPECT_NE(there.address, before.host_address);
   });
 }
 
@@ -186,7 +223,8 @@ TEST_F(Namespaces, AHundredRoundsLeaveNothing) {
     }
     EXPECT_EQ(link_count(), links_before);
     EXPECT_TRUE(network_namespace::list().empty());
-    EXPECT_EQ(system("test -z \"$(ls -A /run/netns)\""), 0);
+    EXPECT_EQ(access("/run/netns", F_OK), -1);
+    EXPECT_EQ(system("grep -q /run/netns /proc/self/mountinfo"), 1 << 8);
   });
 }
 
