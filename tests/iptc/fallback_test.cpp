@@ -117,7 +117,7 @@ TEST(Fallback, IsToldInFullSentences) {
   ASSERT_TRUE(outcome) << outcome.error().message;
   EXPECT_THAT(
       outcome->notices,
-      ElementsAre("This kernel has no match \"multiport\" of IPv6: 1 rule of table \"filter\" of IPv6 is written "
+      ElementsAre("This kernel has no match \"multiport\" of IPv6: 2 rules of table \"filter\" of IPv6 are written "
                   "as one rule for each range of ports.",
                   "This kernel has no target \"NFLOG\" of IPv6: 1 rule of table \"filter\" of IPv6 is logged by "
                   "LOG, in the kernel's log.",
