@@ -144,8 +144,8 @@ Result<policy::Policy> load_policy(std::string_view file_or_profile, const Globa
     }
     return tl::unexpected(std::move(error));
   }
-  for (const policy::Diagnostic& remark : loaded->remarks) {
-    log::remark(render(remark), remark.severity == policy::Severity::kWarning);
+  for (const Diagnostic& remark : loaded->remarks) {
+    log::remark(render(remark), remark.severity == Severity::kWarning);
   }
   log::debug(fmt::format("read policy \"{}\"", loaded->policy.name));
   return std::move(loaded->policy);

@@ -55,6 +55,9 @@ std::string render(const Diagnostic& diagnostic) {
     if (!remedy.empty()) text += "\n  " + remedy;
     return text;
   }
+  const std::string number = std::to_string(diagnostic.line);
+  std::string text = file + ':' + number + ':' + std::to_string(diagnostic.column) + ": " + fact;
+  if (diagnostic.severity == Severity::kNotice) return remedy.empty() ? text : text + "; " + remedy;
   const size_t characters = count_characters(diagnostic.source);
   const size_t start = std::min<size_t>(std::max(diagnostic.underline_column, 1U) - 1, characters);
   // Of a very long line, the part around the place.
@@ -64,9 +67,7 @@ std::string render(const Diagnostic& diagnostic) {
   const size_t behind = count_characters(window) - std::min(count_characters(window), start - first);
   const size_t length = std::clamp<size_t>(diagnostic.length, 1, std::max<size_t>(behind, 1));
 
-  const std::string number = std::to_string(diagnostic.line);
-  std::string text = file + ':' + number + ':' + std::to_string(diagnostic.column) + ": " + fact + '\n';
-  text += std::string(number.size() < kNumberWidth ? kNumberWidth - number.size() : 0, ' ') + number + " | ";
+  text += '\n' + std::string(number.size() < kNumberWidth ? kNumberWidth - number.size() : 0, ' ') + number + " | ";
   text += printable(window) + '\n';
   text += std::string(std::max(kNumberWidth, number.size()), ' ') + " | " + std::string(start - first, ' ') + '^' +
           std::string(length - 1, '~');

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "net/result.h"
-#include "policy/diagnostic.h"
+#include "net/diagnostic.h"
 #include "policy/environment.h"
 #include "policy/policy.h"
 #include "policy/toml.h"

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "policy/diagnostic.h"
+#include "net/diagnostic.h"
 #include "policy/toml.h"
 
 namespace tails::policy {

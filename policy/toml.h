@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "net/result.h"
-#include "policy/diagnostic.h"
+#include "net/diagnostic.h"
 
 /// TOML as a plain tree with source positions. The only reader of toml++ is toml.cpp: its headers cost seconds.
 namespace tails::policy {

@@ -12,7 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace tails;
   const std::string_view text(reinterpret_cast<const char*>(data), size);  // NOLINT: bytes to characters
   const policy::Reading reading = testing::read_text(text);
-  if (policy::render(reading.diagnostics).empty() && !reading.policy) std::abort();
+  if (render(reading.diagnostics).empty() && !reading.policy) std::abort();
   if (!reading.policy) return 0;
   const ruleset::RuleSet rules = policy::lower(*reading.policy);
   const ruleset::Evaluator evaluator(rules);

@@ -691,7 +691,7 @@ TEST_P(Refusal, SaysWhereAndWhatAndHowOn) {
   machine.interface_networks = {{*InterfaceName::make("eth0"), *Prefix::parse("10.7.0.0/16")}};
   const policy::Reading reading = read_text("schema = 1\n" + std::string(GetParam().toml), machine);
   EXPECT_FALSE(reading.policy);
-  EXPECT_EQ(policy::render(reading.diagnostics) + "\n", GetParam().said);
+  EXPECT_EQ(render(reading.diagnostics) + "\n", GetParam().said);
 }
 
 INSTANTIATE_TEST_SUITE_P(Policy, Refusal, ::testing::ValuesIn(kCases), [](const auto& one) { return one.param.name; });

@@ -10,7 +10,7 @@ namespace {
 std::string said_of(const std::string& toml) {
   const policy::Reading reading = read_text("schema = 1\n" + toml);
   EXPECT_TRUE(reading.policy);
-  return policy::render(reading.diagnostics);
+  return render(reading.diagnostics);
 }
 
 std::string service(const std::string& name, const std::string& rest, const std::string& at = "127.0.0.1") {
