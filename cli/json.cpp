@@ -262,6 +262,19 @@ std::string checked(const std::vector<CheckedPolicy>& policies) {
   return document(Json{{"holds", holds}, {"properties", std::move(all_properties)}, {"policies", std::move(list)}});
 }
 
+Json of(const KernelOffer& kernel) {
+  Json extensions = Json::array();
+  for (const KernelOffer::Extension& extension : kernel.extensions) {
+    extensions.push_back({{"family", number(extension.family)},
+                          {"kind", extension.is_match ? "match" : "target"},
+                          {"name", extension.name},
+                          {"revisions", extension.revisions}});
+  }
+  return Json{{"release", kernel.release}, {"ipv6", kernel.has_ipv6},
+              {"tables", kernel.tables},   {"extensions", std::move(extensions)},
+              {"instead", kernel.instead}, {"refusal", kernel.refusal ? Json(*kernel.refusal) : Json(nullptr)}};
+}
+
 std::string status(const StatusReport& report) {
   Json tables = Json::array();
   for (const StatusReport::Table& table : report.tables) {
@@ -283,7 +296,8 @@ std::string status(const StatusReport& report) {
                        {"policy", report.policy},
                        {"tables", std::move(tables)},
                        {"entries", std::move(entries)},
-                       {"other_tables", std::move(others)}});
+                       {"other_tables", std::move(others)},
+                       {"kernel", of(report.kernel)}});
 }
 
 std::string rule_set(const ruleset::RuleSet& rules) {

@@ -98,6 +98,19 @@ std::string others_text(const StatusReport& report) {
   return text;
 }
 
+std::string kernel_text(const KernelOffer& kernel, const Screen& screen) {
+  std::string text = fmt::format("Linux {} ", kernel.release);
+  if (kernel.refusal) {
+    text += fmt::format("{} what the policy needs: {}.", screen.paint(Ink::kBad, "lacks"), *kernel.refusal);
+  } else if (!kernel.instead.empty()) {
+    text += fmt::format("offers what the policy needs, in part in an older way. {}", fmt::join(kernel.instead, " "));
+  } else {
+    text += "offers all that the policy needs.";
+  }
+  if (!kernel.has_ipv6) text += " It has no IPv6.";
+  return "\n" + screen.wrap(text) + "\n";
+}
+
 Result<ExitStatus> run(const Invocation& invocation) {
   const policy::SystemEnvironment environment;
   Result<Operand> wanted = load_policy_in_charge(invocation.global, environment);
@@ -115,14 +128,19 @@ Result<ExitStatus> run(const Invocation& invocation) {
     }
   }
 
-  const StatusReport report = status_of(wanted->policy->name, wanted->rules, *live, locked);
+  // What is live was fitted to this kernel.
+  auto kernel = fit_to_kernel(system.get().kernel, wanted->rules, invocation.global.json);
+  if (!kernel) return tl::unexpected(kernel.error());
+
+  StatusReport report = status_of(wanted->policy->name, wanted->rules, *live, locked);
+  report.kernel = *std::move(kernel);
   if (invocation.global.json) {
     print(json::status(report));
   } else if (invocation.global.verbosity >= 0) {
     const Screen& screen = invocation.out;
     std::string text = screen.wrap(headline(report, screen)) + "\n";
     if (report.state == State::kDrift) text += drift_text(report, wanted->rules, live->rules, screen);
-    text += entries_text(report, screen) + others_text(report);
+    text += entries_text(report, screen) + others_text(report) + kernel_text(report.kernel, screen);
     print(text);
   }
   return report.state == State::kInForce ? ExitStatus::kDone : ExitStatus::kNo;
@@ -137,7 +155,8 @@ constinit const Command kStatus{
     .description =
         "Compares the rules in the kernel with the policy's. Where they are the same, it adds up the counters "
         "for each entry of the policy; where not, it names what differs. Also names other xtables tables that "
-        "have rules. Exit status 0 means in force, 1 drift or not in force.",
+        "have rules, and says whether this kernel offers what the policy needs (with --json all that it offers; asking "
+        "loads modules, as apply does). Exit status 0 means in force, 1 drift or not in force.",
     .options = {},
     .example =
         "sudo tails-iptc status\n"

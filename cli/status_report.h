@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/kernel_offer.h"
 #include "cli/rule_counts.h"
 #include "ruleset/rule_set.h"
 
@@ -35,6 +36,7 @@ struct StatusReport {
   std::vector<Table> tables;            ///< The policy's tables.
   std::vector<Entry> entries;           ///< Empty unless in force; in the policy's order.
   std::vector<RuleCount> other_tables;  ///< Tables that are not the policy's and have rules.
+  KernelOffer kernel;                   ///< Filled in by who asked the kernel.
 };
 
 /// Compares the rules that a policy wants with those of the kernel, and adds up counters. Only rules that end a

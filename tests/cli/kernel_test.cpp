@@ -5,8 +5,10 @@
 #include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -218,6 +220,38 @@ TEST_F(CliKernel, APolicyThatCannotBeTrustedIsRefusedAndRulesStayAsTheyWere) {
   }
 }
 
+/// What `status` ends with on a kernel that has all of netfilter.
+std::string kernel_line() {
+  utsname names{};
+  EXPECT_EQ(uname(&names), 0);
+  return std::string("\nLinux ") + names.release + " offers all that the policy needs.\n";
+}
+
+TEST_F(CliKernel, StatusSaysWhatTheKernelOffers) {
+  ASSERT_EQ(with_accounts({"apply"}).status, 0);
+  const auto text = with_accounts({"status"});
+  EXPECT_TRUE(text.out.ends_with(kernel_line())) << text.out;
+  const Json kernel = Json::parse(with_accounts({"--json", "status"}).out).at("kernel");
+  utsname names{};
+  ASSERT_EQ(uname(&names), 0);
+  EXPECT_EQ(kernel.at("release"), names.release);
+  EXPECT_EQ(kernel.at("ipv6"), true);
+  EXPECT_EQ(kernel.at("instead"), Json::array());
+  EXPECT_EQ(kernel.at("refusal"), nullptr);
+  const Json& tables = kernel.at("tables");
+  for (const char* const table : {"ip filter", "ip nat", "ip6 filter"}) {
+    EXPECT_NE(std::find(tables.begin(), tables.end(), table), tables.end()) << table;
+  }
+  std::map<std::string, Json> revisions;
+  for (const Json& extension : kernel.at("extensions")) {
+    revisions[extension.at("kind").get<std::string>() + " " + extension.at("name").get<std::string>() + " " +
+              std::to_string(extension.at("family").get<int>())] = extension.at("revisions");
+  }
+  EXPECT_EQ(revisions["match owner 4"], Json::array({1}));
+  EXPECT_EQ(revisions["match conntrack 6"], Json::array({1, 2, 3}));
+  EXPECT_EQ(revisions["target REJECT 6"], Json::array({0}));
+}
+
 TEST_F(CliKernel, OrLockdownBlocksEverythingWhereThePolicyIsBroken) {
   const std::string broken = file("broken.toml", "schema = 1\nname = \"x\"\nlann = 3\n");
   const auto locked = with_accounts({"--policy", broken, "apply", "--or-lockdown"});
@@ -226,7 +260,8 @@ TEST_F(CliKernel, OrLockdownBlocksEverythingWhereThePolicyIsBroken) {
   EXPECT_TRUE(locked.err.ends_with("  All traffic is blocked.\n")) << locked.err;
   const auto status = with_accounts({"status"});
   EXPECT_EQ(status.status, 1);
-  EXPECT_EQ(status.out, "Locked down: everything is blocked. `tails-iptc apply` puts policy \"tails\" in place.\n");
+  EXPECT_EQ(status.out,
+            "Locked down: everything is blocked. `tails-iptc apply` puts policy \"tails\" in place.\n" + kernel_line());
   EXPECT_EQ(testbed::try_tcp({kLoopbackV4, 9}, {}, std::chrono::milliseconds(100)), ETIMEDOUT);
 }
 
@@ -258,7 +293,8 @@ TEST_F(CliKernel, ResetIsRefusedUntilOpenIsMeant) {
             "Open: the filter is removed. Every program now reaches the network directly, without Tor.");
   const auto status = with_accounts({"status"});
   EXPECT_EQ(status.status, 1);
-  EXPECT_EQ(status.out, "Open: this machine has no filter. `tails-iptc apply` puts policy \"tails\" in place.\n");
+  EXPECT_EQ(status.out,
+            "Open: this machine has no filter. `tails-iptc apply` puts policy \"tails\" in place.\n" + kernel_line());
 }
 
 TEST_F(CliKernel, StatusNamesDriftAndOtherTables) {
@@ -271,7 +307,8 @@ TEST_F(CliKernel, StatusNamesDriftAndOtherTables) {
       status.out,
       "Drift: the live rules are not those of policy \"tails\": IPv4 filter differs. `tails-iptc apply` mends it.\n"
       "\nIPv4 filter\n  + -A OUTPUT -j ACCEPT\n"
-      "\nOther tables with rules, which no policy governs:\n  IPv4 mangle: 1 rule\n");
+      "\nOther tables with rules, which no policy governs:\n  IPv4 mangle: 1 rule\n" +
+          kernel_line());
   const Json json = Json::parse(with_accounts({"--json", "status"}).out);
   EXPECT_EQ(json.at("in_force"), false);
   EXPECT_EQ(json.at("state"), "drift");
