@@ -50,9 +50,16 @@ std::optional<EntryView> view_entry(std::span<const std::byte> bytes, Family fam
   while (!matches.empty()) {
     if (!next_match(matches)) return std::nullopt;
   }
-  const auto target = view_extension(entry.bytes.subspan(target_offset));
-  // A gap behind the target would be bytes that nobody reads: no tool leaves one.
-  if (!target || target->whole.size() != next_offset - target_offset) return std::nullopt;
+  auto target = view_extension(entry.bytes.subspan(target_offset));
+  // A gap behind the target would be bytes that nobody reads: no tool leaves one. The kernel itself leaves padding
+  // where a pointer is shorter than the alignment of 64-bit numbers (ARM of 32 bits): its own first tables say 36 for
+  // what takes 40 (IPT_STANDARD_INIT of linux/netfilter_ipv4/ip_tables.h).
+  if (!target) return std::nullopt;
+  const bool may_pad = abi.pointer < abi.u64_alignment;
+  const size_t size = target->whole.size();
+  if ((may_pad ? xt_align(size, abi) : size) != next_offset - target_offset) return std::nullopt;
+  target->whole = entry.bytes.subspan(target_offset);
+  target->data = target->whole.subspan(kExtensionHeader);
   entry.target = *target;
   return entry;
 }

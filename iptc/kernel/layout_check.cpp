@@ -1,4 +1,5 @@
-// Holds the numbers of layout.h against the kernel's headers. Only this machine's word size can be checked so.
+// Holds the numbers of layout.h against the kernel's headers, for the word size that it is compiled for:
+// tests/iptc/other_words compiles it for the others.
 #include <libiptc/libiptc.h>
 // libiptc first: its header brings its own copy of what the next ones build on.
 #include <linux/netfilter.h>
@@ -32,7 +33,8 @@
 
 namespace tails::iptc::kernel {
 
-static_assert(std::endian::native == std::endian::little || std::endian::native == std::endian::big);
+static_assert(std::endian::native == std::endian::little, "see cmake/byte_order.cmake");
+static_assert(kNativeAbi.pointer == sizeof(void*) && kNativeAbi.u64_alignment == alignof(xt_counters));
 
 constexpr EntryLayout kV4 = entry_layout(Family::kIpv4);
 static_assert(kV4.source == offsetof(ipt_entry, ip.src) && kV4.destination == offsetof(ipt_entry, ip.dst));
@@ -70,7 +72,8 @@ static_assert(extension_at::kSize == offsetof(xt_entry_match, u.user.match_size)
               extension_at::kRevision == offsetof(xt_entry_match, u.user.revision));
 static_assert(extension_at::kName == offsetof(xt_entry_target, u.user.name) &&
               extension_at::kRevision == offsetof(xt_entry_target, u.user.revision));
-static_assert(standard_target_size() == sizeof(xt_standard_target) && error_target_size() == sizeof(xt_error_target));
+static_assert(standard_target_size() == xt_align(sizeof(xt_standard_target), kNativeAbi) &&
+              error_target_size() == xt_align(sizeof(xt_error_target), kNativeAbi));
 static_assert(kNativeAbi.u64_alignment == __alignof__(_xt_align));
 
 static_assert(flag_v4::kFragment == IPT_F_FRAG && flag_v4::kGoto == IPT_F_GOTO);

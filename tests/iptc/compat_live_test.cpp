@@ -1,0 +1,112 @@
+// What a program of 32 bits sees of our tables on a kernel of 64 bits: the kernel translates (CONFIG_NETFILTER_XTABLES_
+// COMPAT), and the encoder's layout for i386 must be what it translates to.
+#include <cstring>
+
+#include "iptc/decode.h"
+#include "iptc/encode.h"
+#include "iptc/kernel/image.h"
+#include "tests/iptc/live_tables.h"
+#include "tests/iptc/rule_cases.h"
+#include "tests/kernel/harness/program.h"
+
+namespace tails::iptc {
+namespace {
+
+using kernel::kI386;
+
+struct Case {
+  Family family;
+  std::string_view table;
+  std::string_view text;
+};
+void PrintTo(const Case& c, std::ostream* out) { *out << (c.family == Family::kIpv4 ? "IPv4 " : "IPv6 ") << c.table; }
+
+class Compat : public LiveTest, public testing::WithParamInterface<Case> {};
+
+/// struct ipt_getinfo, the same in every layout.
+struct Info {
+  std::array<char, 32> name;
+  uint32_t valid_hooks;
+  std::array<uint32_t, kernel::kHooks> hook_entry;
+  std::array<uint32_t, kernel::kHooks> underflow;
+  uint32_t entries;
+  uint32_t size;
+};
+static_assert(sizeof(Info) == 84);
+
+/// Empty where this kernel or this build has no programs of 32 bits; then `why_not` says so.
+std::optional<kernel::Image> dump_by_32_bits([[maybe_unused]] Family family, [[maybe_unused]] std::string_view table,
+                                             std::string& why_not) {
+#ifdef DUMP_TABLE_32
+  const auto done =
+      testbed::run({.arguments = {DUMP_TABLE_32, family == Family::kIpv4 ? "4" : "6", std::string(table)}});
+  if (!done) {
+    why_not = "this kernel runs no programs of 32 bits: " + done.error().message;
+    return std::nullopt;
+  }
+  EXPECT_EQ(done->status, 0) << done->err;
+  Info info{};
+  EXPECT_GE(done->out.size(), sizeof info);
+  if (done->out.size() < sizeof info) return std::nullopt;
+  std::memcpy(&info, done->out.data(), sizeof info);
+  kernel::Image image{family, std::string(table), info.valid_hooks, info.hook_entry, info.underflow, {}};
+  const auto bytes = std::as_bytes(std::span(done->out)).subspan(sizeof info);
+  image.entries.assign(bytes.begin(), bytes.end());
+  return image;
+#else
+  why_not = "the compiler makes no programs of 32 bits: install g++-multilib";
+  if (std::getenv("CI") != nullptr) ADD_FAILURE() << why_not;
+  return std::nullopt;
+#endif
+}
+
+/// The entries of a chain without counters, which may count meanwhile.
+std::vector<std::byte> without_counters(const kernel::RawTable& raw, const kernel::RawChain& chain) {
+  const kernel::EntryLayout at = kernel::entry_layout(raw.family, kI386);
+  const auto entries = raw.entries(chain);
+  std::vector<std::byte> bytes(entries.begin(), entries.end());
+  for (size_t offset = 0; offset < bytes.size();) {
+    const size_t size = kernel::load<uint16_t>(std::span(bytes).subspan(offset), at.next_offset);
+    std::fill_n(bytes.begin() + static_cast<ptrdiff_t>(offset + at.counters), 16, std::byte{0});
+    offset += size;
+  }
+  return bytes;
+}
+
+TEST_P(Compat, TheEncodersLayoutForI386IsTheKernels) {
+  ASSERT_NO_FATAL_FAILURE(restore(GetParam().family, GetParam().text));
+  const auto native = kernel().read(GetParam().family, GetParam().table);
+  TAILS_ASSERT_OK(native);
+  const auto table = decode(*native);
+  TAILS_ASSERT_OK(table);
+
+  std::string why_not;
+  auto image = dump_by_32_bits(GetParam().family, GetParam().table, why_not);
+  if (!image) GTEST_SKIP() << why_not;
+  const auto narrow = kernel::from_image(*std::move(image), kI386);
+  TAILS_ASSERT_OK(narrow);
+  const auto seen = decode(*narrow, kI386);
+  TAILS_ASSERT_OK(seen);
+  EXPECT_TRUE(seen->says_the_same(*table));
+
+  Features features;
+  const ruleset::RuleSet rules{{*table}, {}};
+  TAILS_ASSERT_OK(probe(kernel(), rules, features));
+  const auto computed = encode(rules, *table, features, kI386);
+  TAILS_ASSERT_OK(computed);
+  ASSERT_EQ(computed->chains.size(), narrow->chains.size());
+  for (size_t i = 0; i < computed->chains.size(); ++i) {
+    EXPECT_EQ(computed->chains[i].name, narrow->chains[i].name);
+    EXPECT_EQ(without_counters(*computed, computed->chains[i]), without_counters(*narrow, narrow->chains[i]))
+        << computed->chains[i].name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(EveryTable, Compat,
+                         testing::Values(Case{Family::kIpv4, "filter", kFilterV4}, Case{Family::kIpv4, "nat", kNatV4},
+                                         Case{Family::kIpv4, "mangle", kMangleV4}, Case{Family::kIpv4, "raw", kRawV4},
+                                         Case{Family::kIpv6, "filter", kFilterV6}, Case{Family::kIpv6, "nat", kNatV6},
+                                         Case{Family::kIpv6, "mangle", kMangleV6}));
+
+}  // namespace
+}  // namespace tails::iptc
