@@ -4,6 +4,7 @@
 
 #include "cli/flow_words.h"
 #include "cli/log.h"
+#include "cli/progress.h"
 #include "conntrack/removal.h"
 
 namespace tails::cli {
@@ -14,6 +15,7 @@ Aftermath end_flows(FlushMode mode, const ruleset::RuleSet& rules) {
   conntrack::Selection selection;
   selection.revoked = mode != FlushMode::kAll;
   selection.dead = mode == FlushMode::kRevokedAndDead;
+  progress::stage("Judging flows");
   const Result<conntrack::RemovalReport> report = conntrack::remove_flows(selection, rules);
   if (!report) {
     log::warning(fmt::format("flows were not judged, so connections from before go on: {}. {}", report.error().message,

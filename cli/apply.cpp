@@ -7,6 +7,7 @@
 #include "cli/in_charge.h"
 #include "cli/log.h"
 #include "cli/operand.h"
+#include "cli/progress.h"
 #include "cli/proof_check.h"
 #include "cli/rule_counts.h"
 #include "cli/run_lock.h"
@@ -86,6 +87,7 @@ ExitStatus lock_down(const Invocation& invocation, Error error, Clock::time_poin
 Result<ExitStatus> run(const Invocation& invocation) {
   const Clock::time_point start = Clock::now();
   const policy::SystemEnvironment environment;
+  progress::stage("Reading the policy");
   const bool or_lockdown = invocation.arguments.has("--or-lockdown");
   Result<Operand> wanted = load_policy_in_charge(invocation.global, environment);
   if (!wanted) {

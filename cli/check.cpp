@@ -8,6 +8,7 @@
 #include "cli/json.h"
 #include "cli/log.h"
 #include "cli/operand.h"
+#include "cli/progress.h"
 #include "cli/rule_counts.h"
 #include "policy/lower.h"
 #include "policy/system_environment.h"
@@ -24,6 +25,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
   ExitStatus status = ExitStatus::kDone;
   std::vector<json::CheckedPolicy> checked;
   for (const std::string& file : files) {
+    progress::stage("Checking " + file);
     const Result<policy::Policy> policy = load_policy(file, invocation.global, environment);
     if (!policy) {
       log::error(policy.error());

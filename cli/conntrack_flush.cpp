@@ -8,6 +8,7 @@
 #include "cli/flow_words.h"
 #include "cli/live_system.h"
 #include "cli/log.h"
+#include "cli/progress.h"
 #include "conntrack/removal.h"
 #include "policy/system_environment.h"
 
@@ -46,6 +47,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
     if (!live) return tl::unexpected(live.error());
     rules = std::move(live->rules);
   }
+  progress::stage("Removing flows");
   const auto report = conntrack::remove_flows(selection, rules);
   if (!report) return tl::unexpected(report.error());
   if (!report->owners_known && (selection.revoked || selection.user)) {

@@ -9,6 +9,7 @@
 #include "cli/json.h"
 #include "cli/operand.h"
 #include "cli/packet_words.h"
+#include "cli/progress.h"
 #include "cli/rule_counts.h"
 #include "cli/text_diff.h"
 #include "cli/text_table.h"
@@ -101,6 +102,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
   proof::Familiar familiar = policy != nullptr ? proof::Familiar::of(*policy) : proof::Familiar::plain();
   familiar.add(a->rules);
   familiar.add(b->rules);
+  progress::stage("Comparing");
   const Result<proof::Comparison> comparison = proof::compare(a->rules, b->rules, familiar, **most);
   if (!comparison) return tl::unexpected(comparison.error());
   const ExitStatus status = comparison->is_same() ? ExitStatus::kDone : ExitStatus::kNo;

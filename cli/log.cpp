@@ -12,6 +12,8 @@
 #include <spdlog/logger.h>
 #include <spdlog/sinks/stdout_sinks.h>
 
+#include "cli/progress.h"
+
 namespace tails::cli::log {
 namespace {
 
@@ -68,6 +70,7 @@ class LineFormatter final : public spdlog::formatter {
 
 /// Made with the first message: most runs say nothing, and `apply` counts its microseconds.
 spdlog::logger& logger() {
+  progress::end();
   static spdlog::logger instance = [] {
     spdlog::logger made("tails-iptc", std::make_shared<spdlog::sinks::stderr_sink_st>());
     made.set_formatter(std::make_unique<LineFormatter>(is_journal(STDERR_FILENO)));

@@ -7,6 +7,7 @@
 #include "cli/json.h"
 #include "cli/log.h"
 #include "cli/parse.h"
+#include "cli/progress.h"
 
 namespace {
 
@@ -24,6 +25,7 @@ ExitStatus run(std::span<const char* const> words) {
   const Invocation invocation{global, request->arguments, Screen::on(STDOUT_FILENO, global.colour),
                               Screen::on(STDERR_FILENO, global.colour)};
   log::set_up(invocation.err, global.verbosity);
+  progress::set_up(isatty(STDERR_FILENO) == 1 && global.verbosity >= 0);
   switch (request->kind) {
     case Request::Kind::kHelp:
       print(request->command == nullptr ? help(commands(), invocation.out) : help(*request->command, invocation.out));
@@ -32,6 +34,7 @@ ExitStatus run(std::span<const char* const> words) {
     case Request::Kind::kRun: break;
   }
   const Result<ExitStatus> status = request->command->run(invocation);
+  progress::end();
   if (status) return *status;
   log::error(status.error());
   if (global.json) print(json::error(status.error()));

@@ -8,6 +8,7 @@
 #include "cli/findings_text.h"
 #include "cli/json.h"
 #include "cli/operand.h"
+#include "cli/progress.h"
 #include "cli/text_table.h"
 #include "policy/system_environment.h"
 #include "proof/prove.h"
@@ -82,6 +83,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
   const policy::Policy& policy = operand->policy ? *operand->policy : *in_charge;
 
   const Clock::time_point start = Clock::now();
+  progress::stage("Proving");
   const Result<proof::Proof> proof = proof::prove(operand->rules, policy);
   if (!proof) return tl::unexpected(proof.error());
   const Milliseconds time = Clock::now() - start;

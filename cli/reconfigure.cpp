@@ -9,6 +9,7 @@
 #include "cli/in_charge.h"
 #include "cli/log.h"
 #include "cli/operand.h"
+#include "cli/progress.h"
 #include "cli/proof_check.h"
 #include "cli/rule_counts.h"
 #include "cli/run_lock.h"
@@ -95,6 +96,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
   // Rules that are in force stay where they cannot be written again; an open machine does not stay open.
   options.or_lockdown = !charge.is_in_force;
   options.check = proof_check(policy, charge.global, environment);
+  progress::stage("Putting the rules in place");
   const Result<iptc::Outcome> outcome = iptc::commit(system.get(), wanted->rules, options);
   if (!outcome) return report_refusal(invocation, outcome.error(), Clock::now() - start);
 

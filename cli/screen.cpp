@@ -1,5 +1,7 @@
 #include "cli/screen.h"
 
+#include "cli/progress.h"
+
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -95,6 +97,7 @@ unsigned columns(std::string_view text) {
 }
 
 bool print(std::string_view text) {
+  progress::end();
   while (!text.empty()) {
     const ssize_t written = write(STDOUT_FILENO, text.data(), text.size());
     if (written < 0 && errno == EINTR) continue;
