@@ -61,7 +61,7 @@ bool Reporter::report(std::string_view property, const Bdd& offending, Hook hook
     finding.holds = Tristate::kUnknown;
     if (evaluation.depends_on) finding.rule = *evaluation.depends_on;
     if (!sure.is_never() && !evaluation.depends_on) {
-      assert(!"the diagram and the evaluator disagree about a packet");
+      assert(false && "the diagram and the evaluator disagree about a packet");
       agrees_ = false;
     }
   }
