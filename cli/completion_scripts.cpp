@@ -278,22 +278,44 @@ std::string fish_option(std::string_view condition, const OptionSpec& option) {
 }  // namespace
 
 std::string fish_completion(std::span<const Command> commands) {
-  std::string text =
-      "# fish completion of tails-iptc, made by `tails-iptc completion fish`\ncomplete -c tails-iptc -f\n";
+  std::string valued;
+  for (const OptionSpec& option : kGlobalOptions) {
+    if (!option.is_flag()) valued += fmt::format(" {}", option.name);
+  }
+  // fish's own __fish_use_subcommand takes the value in "--policy tails" for the command.
+  std::string text = fmt::format(R"(# fish completion of tails-iptc, made by `tails-iptc completion fish`
+function __tails_iptc_words
+  set -l words
+  set -l is_value 0
+  for word in (commandline -opc)[2..]
+    if test $is_value = 1
+      set is_value 0
+      continue
+    end
+    switch $word
+      case{}
+        set is_value 1
+      case '-*'
+      case '*'
+        set -a words $word
+    end
+  end
+  echo "$words"
+end
+complete -c tails-iptc -f
+)",
+                                 valued);
+  constexpr std::string_view kFirst = " -n 'string match -qr \"^\\$\" -- (__tails_iptc_words)'";
+  const auto words_are = [](std::string_view words, std::string_view end) {
+    return fmt::format(" -n 'string match -qr \"^{}{}\" -- (__tails_iptc_words)'", words, end);
+  };
   for (const OptionSpec& option : kGlobalOptions) text += fish_option("", option);
   for (const Command& command : commands) {
     const Name name = name_of(command);
-    const std::string verbs = fmt::format("{}", fmt::join(verbs_of(commands, name.word), " "));
-    const std::string_view offered = name.verb.empty() ? name.word : name.verb;
-    const std::string before =
-        name.verb.empty() ? " -n __fish_use_subcommand"
-                          : fmt::format(" -n '__fish_seen_subcommand_from {}; and not __fish_seen_subcommand_from {}'",
-                                        name.word, verbs);
-    const std::string after =
-        name.verb.empty() ? fmt::format(" -n '__fish_seen_subcommand_from {}'", name.word)
-                          : fmt::format(" -n '__fish_seen_subcommand_from {}; and __fish_seen_subcommand_from {}'",
-                                        name.word, name.verb);
-    text += fmt::format("complete -c tails-iptc{} -a {} -d {}\n", before, offered, fish_quoted(command.summary));
+    const std::string before = name.verb.empty() ? std::string(kFirst) : words_are(name.word, "\\$");
+    const std::string after = words_are(command.name, "( |\\$)");
+    text += fmt::format("complete -c tails-iptc{} -a {} -d {}\n", before, name.verb.empty() ? name.word : name.verb,
+                        fish_quoted(command.summary));
     for (const OptionSpec& option : command.options) text += fish_option(after, option);
     const bool has_choices = command.operands.name.find('|') != std::string_view::npos;
     if (has_choices) {
@@ -305,7 +327,7 @@ std::string fish_completion(std::span<const Command> commands) {
     }
   }
   for (const std::string_view family : families(commands)) {
-    text += fmt::format("complete -c tails-iptc -n __fish_use_subcommand -a {}\n", family);
+    text += fmt::format("complete -c tails-iptc{} -a {}\n", kFirst, family);
   }
   return text;
 }

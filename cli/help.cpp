@@ -53,6 +53,8 @@ std::string options_help(const Screen& page, std::span<const OptionSpec> options
   return text;
 }
 
+}  // namespace
+
 std::string usage(const Command& command) {
   std::string line = fmt::format("tails-iptc {}", command.name);
   for (const OptionSpec& option : command.options) {
@@ -67,8 +69,6 @@ std::string usage(const Command& command) {
   }
   return line;
 }
-
-}  // namespace
 
 std::string_view heading(Group group) {
   switch (group) {
@@ -98,12 +98,9 @@ std::string help(std::span<const Command> commands, const Screen& screen) {
   text += fmt::format("\n{}\n", sheet.paint(Ink::kStrong, "Options"));
   text += options_help(sheet, kGlobalOptions);
   text += fmt::format("\n{}\n", sheet.paint(Ink::kStrong, "Exit status"));
-  text += entry(sheet, "  0", 5, "done; or: it holds, is in force, is the same");
-  text += entry(sheet, "  1", 5, "the answer is no: policy rejected, drift, difference");
-  text += entry(sheet, "  2", 5, "wrong usage");
-  text += entry(sheet, "  3", 5, "the system refused (permission, lock, kernel lacks something): nothing was changed");
-  text += entry(sheet, "  4", 5,
-                "the system refused half-way and the previous state could not be restored: all traffic is blocked");
+  for (unsigned status = 0; status < kExitStatuses.size(); ++status) {
+    text += entry(sheet, fmt::format("  {}", status), 5, kExitStatuses[status]);
+  }
   text += fmt::format("\n{}\n  sudo tails-iptc apply\n", sheet.paint(Ink::kStrong, "Example"));
   return text;
 }
