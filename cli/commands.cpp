@@ -5,9 +5,10 @@
 namespace tails::cli {
 
 std::span<const Command> commands() {
-  static const std::array table{kApply,          kLockdown, kReset,     kReconfigure, kStatus,        kShow,
-                                kExplain,        kProve,    kDiff,      kCheck,       kConntrackList, kConntrackFlush,
-                                kConntrackWatch, kNetnsUp,  kNetnsDown, kNetnsList,   kNetnsExec,     kCompletion};
+  static const std::array table{kApply,         kLockdown,       kReset,          kReconfigure,    kStatus,
+                                kShow,          kExplain,        kProve,          kDiff,           kCheck,
+                                kConntrackList, kConntrackFlush, kConntrackWatch, kNetnsUp,        kNetnsDown,
+                                kNetnsList,     kNetnsExec,      kFastpathRun,    kFastpathReplay, kCompletion};
   return table;
 }
 

@@ -27,6 +27,8 @@ extern const Command kNetnsUp;
 extern const Command kNetnsDown;
 extern const Command kNetnsList;
 extern const Command kNetnsExec;
+extern const Command kFastpathRun;
+extern const Command kFastpathReplay;
 extern const Command kCompletion;
 
 }  // namespace tails::cli

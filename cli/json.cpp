@@ -146,6 +146,8 @@ std::string_view text(iptc::Outcome::Kind kind) {
 
 }  // namespace
 
+std::string packet(const Packet& packet) { return document(of(packet)); }
+
 std::string error(const Error& error) {
   return document(Json{{"error", error.message}, {"remedy", or_null(error.remedy)}});
 }

@@ -20,6 +20,9 @@ namespace tails::cli::json {
 /// {"error":"…","remedy":"…"}: what a command that failed prints in place of its answer.
 std::string error(const Error& error);
 
+/// A packet by itself, as the key "packet" has it elsewhere.
+std::string packet(const Packet& packet);
+
 /// `apply`, `reconfigure`, `lockdown`, `reset`.
 std::string outcome(const iptc::Outcome& outcome, std::chrono::duration<double, std::milli> time,
                     const Aftermath& aftermath);

@@ -69,6 +69,7 @@ class Pipeline {
   /// anew before its next packet. False: the flows of the last change are not through yet, try again later.
   bool set_rules(std::shared_ptr<const FilterRules> rules);
   [[nodiscard]] const FilterRules& rules() const { return *rules_; }
+  [[nodiscard]] std::shared_ptr<const FilterRules> shared_rules() const { return rules_; }
   [[nodiscard]] const FlowTable& flows() const { return flows_; }
 
   /// By Outcome.

@@ -1,0 +1,161 @@
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "cli/commands.h"
+
+/// The commands of the filter on the wire: what they take stands here, what they do in the program
+/// `tails-iptc-fastpath`, which loads DPDK and libpcap. This one stays small and only calls it.
+namespace tails::cli {
+namespace {
+
+constexpr std::string_view kProgram = "tails-iptc-fastpath";
+
+/// The command line again, as the other program's parser reads it.
+std::vector<std::string> words_of(const Invocation& invocation, const Command& command) {
+  const GlobalOptions& global = invocation.global;
+  std::vector<std::string> words{std::string(kProgram)};
+  if (global.policy) words.push_back("--policy=" + *global.policy);
+  for (const auto& [name, uid] : global.user_map) words.push_back(fmt::format("--user-map={}={}", name, uid.value));
+  if (global.json) words.emplace_back("--json");
+  if (global.colour != ColourChoice::kAuto) {
+    words.emplace_back(global.colour == ColourChoice::kAlways ? "--color=always" : "--color=never");
+  }
+  if (global.verbosity > 0) words.emplace_back("--verbose");
+  if (global.verbosity < 0) words.emplace_back("--quiet");
+
+  const size_t space = command.name.find(' ');
+  words.emplace_back(command.name.substr(0, space));
+  if (space != std::string_view::npos) words.emplace_back(command.name.substr(space + 1));
+  for (const OptionSpec& option : command.options) {
+    if (!invocation.arguments.has(option.name)) continue;
+    words.push_back(option.is_flag() ? std::string(option.name)
+                                     : fmt::format("{}={}", option.name, *invocation.arguments.value(option.name)));
+  }
+  words.emplace_back("--");
+  words.insert(words.end(), invocation.arguments.operands().begin(), invocation.arguments.operands().end());
+  return words;
+}
+
+/// The folder that this program lies in, with a slash at its end; empty where the kernel does not say.
+std::string own_folder() {
+  std::array<char, 4096> path{};
+  const ssize_t length = ::readlink("/proc/self/exe", path.data(), path.size());
+  const std::string_view self(path.data(), length < 0 ? 0 : static_cast<size_t>(length));
+  const size_t slash = self.rfind('/');
+  return slash == std::string_view::npos ? "" : std::string(self.substr(0, slash + 1));
+}
+
+/// Returns only where the other program cannot be run.
+template <const Command* kCommand>
+Result<ExitStatus> hand_over(const Invocation& invocation) {
+  std::vector<std::string> words = words_of(invocation, *kCommand);
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  ::execv((own_folder() + std::string(kProgram)).c_str(), argv.data());
+  if (errno == ENOENT) ::execvp(std::string(kProgram).c_str(), argv.data());
+  const int reason = errno;
+  if (reason == ENOENT) {
+    return fail(
+        ErrorKind::kRefused, fmt::format("{} needs the program {}, which is not installed", kCommand->name, kProgram),
+        "It is built where DPDK is: `apt-get install libdpdk-dev` (in the sources: `scripts/install-deps dpdk`), "
+        "then configure and build again.",
+        reason);
+  }
+  return fail(ErrorKind::kRefused, fmt::format("cannot run {}: {}", kProgram, std::strerror(reason)), {}, reason);
+}
+
+constexpr OptionSpec kOwner{.name = "--owner",
+                            .help =
+                                "Where a frame says whose it is: in its DiffServ bits (`apply --tag-owners dscp`), in "
+                                "its VLAN tag, or nowhere",
+                            .choices = "dscp|vlan|none",
+                            .fallback = "dscp"};
+
+constexpr std::array kRunOptions{
+    OptionSpec{
+        .name = "--inside", .value = "PORT", .help = "The port to the machine that is filtered", .is_required = true},
+    OptionSpec{.name = "--outside", .value = "PORT", .help = "The port to the network", .is_required = true},
+    kOwner,
+    OptionSpec{.name = "--reject",
+               .help = "Answer what the policy rejects: a reset for TCP, ICMP for the rest, at most 1,000 a second"},
+    OptionSpec{.name = "--flows", .value = "N", .help = "How many flows are to fit", .fallback = "1000000"},
+    OptionSpec{.name = "--prometheus",
+               .value = "FILE",
+               .help = "Write the counters there every second, for a text file collector",
+               .completion = Completion::kFile},
+    OptionSpec{.name = "--spin",
+               .help = "Never rest: takes a whole core, saves up to 50 microseconds where it is quiet"},
+};
+
+constexpr std::array kReplayOptions{
+    OptionSpec{.name = "--owner",
+               .help = "Where a frame says whose it is; \"any\": nowhere, and it is a leak only if nobody may send it",
+               .choices = "dscp|vlan|none|any",
+               .fallback = "dscp"},
+    OptionSpec{.name = "--inside",
+               .value = "MAC|ADDRESS[/N]",
+               .help =
+                   "The machine that is filtered. Without it: what the capture says, or the station that all others "
+                   "talk to"},
+    OptionSpec{.name = "--checksums",
+               .help = "Bad checksums count. Captured on the sender itself most are not filled in yet"},
+    OptionSpec{.name = "--all", .help = "List every packet, not only leaks and what cannot be told"},
+};
+
+}  // namespace
+
+constinit const Command kFastpathRun{
+    .name = "fastpath run",
+    .group = Group::kOther,
+    .summary = "Filter between two ports, beside the machine's kernel",
+    .description =
+        "Stands as a bump in the wire between the machine (inside) and its network (outside), and lets through what "
+        "the "
+        "policy lets through, by itself: whatever the machine's kernel does. A port is a PCI address of a NIC that is "
+        "bound to DPDK, an interface (eth1 by AF_PACKET, af_xdp:eth1), tap:NAME, or a virtual device in DPDK's words. "
+        "An interface should have no address, and IPv6 switched off, or the kernel speaks there past the filter.\n\n"
+        "The machine says whose each frame is by `apply --tag-owners dscp`; the tag is taken off on the way out. "
+        "Everything that is not IPv4 is dropped, but what [wire] lets pass; so are fragments and damaged packets. When "
+        "the filter ends or dies, nothing passes.\n\n"
+        "SIGHUP reads the policy again and swaps it in without losing a packet or a flow; a policy that is refused "
+        "leaves the old one in force. Counters: at the end, in --prometheus, and through DPDK's telemetry "
+        "(dpdk-telemetry.py -f tails-iptc, /tails-iptc/entries).",
+    .options = kRunOptions,
+    .operands = {.name = "EAL", .help = "Arguments for DPDK's EAL, after \"--\"", .most = 100},
+    .example =
+        "sudo tails-iptc fastpath run --inside eth1 --outside eth2\n"
+        "sudo tails-iptc --policy tails fastpath run --inside 0000:03:00.0 --outside 0000:03:00.1 --reject -- -l 2\n"
+        "sudo tails-iptc fastpath run --inside af_xdp:eth1 --outside af_xdp:eth2 --prometheus "
+        "/run/tails-iptc/wire.prom",
+    .run = hand_over<&kFastpathRun>,
+};
+
+constinit const Command kFastpathReplay{
+    .name = "fastpath replay",
+    .group = Group::kOther,
+    .summary = "Judge a capture of any machine: which packets are leaks",
+    .description =
+        "Reads a capture (pcap or pcapng, of Ethernet, of Linux' \"any\" device, or of bare IP) and says of every "
+        "packet "
+        "what the filter would have said of it, with the policy entry that decides. A leak is what left the machine "
+        "and "
+        "should not have; ARP, DHCP and the discovery of neighbours and routers are told apart from leaks, and so is "
+        "what came from the network and is dropped. Where a capture does not hold enough of a packet, the answer is "
+        "that it cannot tell.\n\n"
+        "Exit status 1 when there is a leak.",
+    .options = kReplayOptions,
+    .operands = {.name = "CAPTURE", .help = "The file", .least = 1, .most = 1, .completion = Completion::kFile},
+    .example =
+        "tails-iptc fastpath replay wire.pcapng\n"
+        "tails-iptc fastpath replay --owner any --inside 192.168.1.20 eth0.pcap",
+    .run = hand_over<&kFastpathReplay>,
+};
+
+}  // namespace tails::cli

@@ -1,0 +1,36 @@
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "cli/commands.h"
+#include "cli/fastpath_replay.h"
+#ifdef TAILS_HAS_DPDK
+#include "cli/fastpath_run.h"
+#endif
+
+/// The table of the program `tails-iptc-fastpath`: the same words as `tails-iptc` has for these commands, and what they
+/// do.
+namespace tails::cli {
+namespace {
+
+Command with(Command command, Result<ExitStatus> (*run)(const Invocation&)) {
+  command.run = run;
+  return command;
+}
+
+#ifndef TAILS_HAS_DPDK
+Result<ExitStatus> run_filter(const Invocation&) {
+  return fail(
+      ErrorKind::kRefused, "this program was built without DPDK",
+      "`apt-get install libdpdk-dev` (in the sources: `scripts/install-deps dpdk`), then configure and build again.");
+}
+#endif
+
+}  // namespace
+
+std::span<const Command> commands() {
+  static const std::vector table{with(kFastpathRun, run_filter), with(kFastpathReplay, replay_capture)};
+  return table;
+}
+
+}  // namespace tails::cli

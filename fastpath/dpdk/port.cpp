@@ -1,0 +1,98 @@
+#include "fastpath/dpdk/port.h"
+
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace tails::fastpath::dpdk {
+namespace {
+
+constexpr uint16_t kDescriptors = 1024;
+/// What `Burst` wants to be able to read beyond a frame's end.
+constexpr uint16_t kSlack = 64;
+constexpr uint16_t kRoom = RTE_PKTMBUF_HEADROOM + 2048 + kSlack;
+
+tl::unexpected<Error> refused(const std::string& device, const char* what, int result) {
+  const int reason = result < 0 ? -result : rte_errno;
+  return fail(ErrorKind::kRefused, "port " + device + ": " + what + ": " + rte_strerror(reason),
+              "Another program may hold it. Nothing passes.", reason);
+}
+
+}  // namespace
+
+void PacketPool::Free::operator()(rte_mempool* pool) const { rte_mempool_free(pool); }
+
+Result<PacketPool> PacketPool::make(const std::string& name, unsigned buffers) {
+  constexpr unsigned kCache = 256;
+  rte_mempool* pool = rte_pktmbuf_pool_create(name.c_str(), buffers, kCache, 0, kRoom, SOCKET_ID_ANY);
+  if (pool == nullptr) {
+    const int reason = rte_errno;
+    return fail(ErrorKind::kRefused, "no memory for " + std::to_string(buffers) + " frames: " + rte_strerror(reason),
+                "EAL takes more with -m MEGABYTES behind \"--\".", reason);
+  }
+  return PacketPool(pool);
+}
+
+Result<Port> Port::open(const std::string& device, const PacketPool& pool) {
+  uint16_t id = kNone;
+  if (int result = rte_eth_dev_get_port_by_name(device.c_str(), &id); result != 0) {
+    return refused(device, "there is no such device", result);
+  }
+  rte_eth_dev_info info{};
+  if (int result = rte_eth_dev_info_get(id, &info); result != 0) return refused(device, "no information", result);
+
+  rte_eth_conf settings{};
+  settings.rxmode.offloads = info.rx_offload_capa & (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_TCP_CKSUM |
+                                                     RTE_ETH_RX_OFFLOAD_UDP_CKSUM);
+  settings.txmode.offloads = info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+  if (int result = rte_eth_dev_configure(id, 1, 1, &settings); result != 0) {
+    return refused(device, "does not take the settings", result);
+  }
+  Port port(id, device);  // From here on it is closed whatever happens.
+  uint16_t receive = kDescriptors, transmit = kDescriptors;
+  if (int result = rte_eth_dev_adjust_nb_rx_tx_desc(id, &receive, &transmit); result != 0) {
+    return refused(device, "does not take the settings", result);
+  }
+  rte_eth_txconf transmit_settings = info.default_txconf;
+  transmit_settings.offloads = settings.txmode.offloads;
+  const int socket = rte_eth_dev_socket_id(id);
+  const unsigned node = socket < 0 ? 0 : static_cast<unsigned>(socket);
+  if (int result = rte_eth_rx_queue_setup(id, 0, receive, node, nullptr, pool.get()); result != 0) {
+    return refused(device, "no queue to receive with", result);
+  }
+  if (int result = rte_eth_tx_queue_setup(id, 0, transmit, node, &transmit_settings); result != 0) {
+    return refused(device, "no queue to send with", result);
+  }
+  if (int result = rte_eth_dev_start(id); result != 0) return refused(device, "does not start", result);
+  // Drivers of files and rings have no such mode, and take everything.
+  if (int result = rte_eth_promiscuous_enable(id); result != 0 && result != -ENOTSUP) {
+    return refused(device, "does not take frames for others", result);
+  }
+  return port;
+}
+
+Port::Port(Port&& other) noexcept : id_(std::exchange(other.id_, kNone)), device_(std::move(other.device_)) {}
+
+Port::~Port() {
+  if (id_ == kNone) return;
+  rte_eth_dev_stop(id_);
+  rte_eth_dev_close(id_);
+}
+
+unsigned Port::receive(rte_mbuf** frames, unsigned most) {
+  return rte_eth_rx_burst(id_, 0, frames, static_cast<uint16_t>(most));
+}
+
+unsigned Port::send(rte_mbuf** frames, unsigned count) {
+  return rte_eth_tx_burst(id_, 0, frames, static_cast<uint16_t>(count));
+}
+
+uint64_t Port::missed() const {
+  rte_eth_stats stats{};
+  return rte_eth_stats_get(id_, &stats) == 0 ? stats.imissed + stats.rx_nombuf : 0;
+}
+
+}  // namespace tails::fastpath::dpdk

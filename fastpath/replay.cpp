@@ -1,0 +1,178 @@
+#include "fastpath/replay.h"
+
+#include <algorithm>
+#include <array>
+
+namespace tails::fastpath {
+namespace {
+
+constexpr size_t kMaxAddresses = 8;
+
+uint8_t byte_at(wire::Bytes bytes, size_t offset) { return std::to_integer<uint8_t>(bytes[offset]); }
+
+/// The sender's IPv4 address, where the frame has one and it is a station's.
+std::optional<IpAddress> source_address(const wire::Ethernet& ethernet, wire::Bytes packet) {
+  std::optional<IpAddress> address;
+  if (ethernet.type == wire::kTypeIpv4 && packet.size() >= 20)
+    address = IpAddress::from_wire(Family::kIpv4, packet.data() + 12);
+  if (ethernet.type == wire::kTypeArp && packet.size() >= 28)
+    address = IpAddress::from_wire(Family::kIpv4, packet.data() + 14);
+  if (address && address->v4_bits() == 0) return std::nullopt;
+  return address;
+}
+
+/// Router solicitation to redirect (RFC 4861 section 4), which nothing forwards: the hop limit tells.
+bool is_discovery(wire::Bytes packet) {
+  constexpr uint8_t kIcmpv6 = 58, kOnLink = 255, kFirst = 133, kLast = 137;
+  return packet.size() >= 41 && byte_at(packet, 6) == kIcmpv6 && byte_at(packet, 7) == kOnLink &&
+         byte_at(packet, 40) >= kFirst && byte_at(packet, 40) <= kLast;
+}
+
+}  // namespace
+
+std::string_view name(Finding finding) {
+  constexpr std::array<std::string_view, kFindingCount> kNames = {"passes", "leak",        "dropped",
+                                                                  "link",   "cannot tell", "loopback"};
+  return kNames.at(static_cast<size_t>(finding));
+}
+
+Side Inside::side_of(const CapturedFrame& frame) const {
+  if (trusts_capture && frame.from) return *frame.from;
+  if (const auto ethernet = wire::read_ethernet(frame.bytes)) {
+    if (frame.has_stations && !stations.empty()) {
+      return stations.contains(ethernet->source) ? Side::kInside : Side::kOutside;
+    }
+    const auto source = source_address(*ethernet, frame.bytes.subspan(ethernet->header_bytes));
+    if (network && source) return network->contains(*source) ? Side::kInside : Side::kOutside;
+  }
+  // Nobody says: what the machine could have sent counts as sent.
+  return frame.from.value_or(Side::kInside);
+}
+
+void StationBook::learn(const CapturedFrame& frame) {
+  ++frames_;
+  if (!frame.from) is_told_ = false;
+  const auto ethernet = wire::read_ethernet(frame.bytes);
+  if (!ethernet || frame.is_loopback) return;
+  const wire::Bytes packet = frame.bytes.subspan(ethernet->header_bytes);
+  const auto source = source_address(*ethernet, packet);
+  if (!frame.has_stations) {
+    if (source) ++addresses_[*source];
+    if (source && ethernet->type == wire::kTypeIpv4)
+      ++addresses_[IpAddress::from_wire(Family::kIpv4, packet.data() + 16)];
+    return;
+  }
+  Station& sender = stations_[ethernet->source];
+  sender.first_sent = std::min(sender.first_sent, frames_);
+  if (source && sender.addresses.size() < kMaxAddresses &&
+      std::ranges::find(sender.addresses, *source) == sender.addresses.end()) {
+    sender.addresses.push_back(*source);
+  }
+  if (wire::is_multicast(ethernet->destination)) return;
+  ++sender.frames;
+  ++stations_[ethernet->destination].frames;
+}
+
+Inside StationBook::sending_from(const Prefix& network) const {
+  Inside inside;
+  inside.trusts_capture = false;
+  inside.network = network;
+  for (const auto& [mac, station] : stations_) {
+    if (std::ranges::any_of(station.addresses, [&](const IpAddress& address) { return network.contains(address); })) {
+      inside.stations.insert(mac);
+    }
+  }
+  return inside;
+}
+
+std::optional<Inside> StationBook::busiest() const {
+  Inside inside;
+  const std::pair<const wire::MacAddress, Station>* best = nullptr;
+  for (const auto& one : stations_) {
+    const Station& station = one.second;
+    if (station.first_sent == ~uint64_t{0}) continue;
+    const auto rank = [](const Station& s) { return std::tuple(~s.frames, s.addresses.size(), s.first_sent); };
+    if (best == nullptr || rank(station) < rank(best->second)) best = &one;
+  }
+  if (best != nullptr) {
+    inside.stations.insert(best->first);
+    return inside;
+  }
+  const auto most = std::ranges::max_element(addresses_, {}, [](const auto& one) { return one.second; });
+  if (most == addresses_.end()) return std::nullopt;
+  inside.network = Prefix::host(most->first);
+  return inside;
+}
+
+std::optional<IpAddress> StationBook::address_of(const wire::MacAddress& station) const {
+  const auto found = stations_.find(station);
+  if (found == stations_.end() || found->second.addresses.empty()) return std::nullopt;
+  return found->second.addresses.front();
+}
+
+Replay::Replay(const ruleset::RuleSet& rules, WireView view, Inside inside, Options options)
+    : view_(view), judge_(rules, std::move(view)), inside_(std::move(inside)), options_(options) {}
+
+/// By the tag that it bears, or by that of the first owner who may send it.
+Judge::Ruling Replay::rule(Side from, const CapturedFrame& frame) {
+  const wire::ReadOptions read{options_.checksums, options_.checksums, frame.wire_bytes};
+  if (!options_.any_owner || from == Side::kOutside) return judge_.judge(from, frame.bytes, now_, read);
+  const auto ethernet = wire::read_ethernet(frame.bytes);
+  if (!ethernet || ethernet->type != wire::kTypeIpv4 || frame.bytes.size() < ethernet->header_bytes + 2) {
+    return judge_.judge(from, frame.bytes, now_, read);
+  }
+  copy_.assign(frame.bytes.begin(), frame.bytes.end());
+  std::byte& tos = copy_[ethernet->header_bytes + 1];
+  const wire::ReadOptions unchecked{false, options_.checksums, frame.wire_bytes};
+  tos &= std::byte{3};
+  Judge::Ruling nobodys = judge_.judge(from, copy_, now_, unchecked);
+  if (passes(nobodys.outcome) || nobodys.is_cut) return nobodys;
+  for (const OwnerTag& owner : view_.owners) {
+    tos = (tos & std::byte{3}) | static_cast<std::byte>(owner.tag << 2);
+    Judge::Ruling ruling = judge_.judge(from, copy_, now_, unchecked);
+    if (passes(ruling.outcome)) return ruling;
+  }
+  return nobodys;
+}
+
+Replay::Entry Replay::judge(const CapturedFrame& frame) {
+  Entry entry;
+  now_ = std::max(now_, frame.seconds);
+  entry.from = inside_.side_of(frame);
+  const auto say = [&](Finding finding, std::string reason) {
+    entry.finding = finding;
+    entry.reason = std::move(reason);
+    return entry;
+  };
+  if (frame.is_loopback) return say(Finding::kLoopback, "by loopback");
+  const std::string cut = "truncated at " + std::to_string(frame.kept_bytes) + " bytes";
+  const bool is_cut = frame.bytes.size() < frame.wire_bytes;
+  const auto ethernet = wire::read_ethernet(frame.bytes);
+  if (!ethernet && is_cut) return say(Finding::kCannotTell, cut);
+  if (ethernet) {
+    const wire::Bytes packet = frame.bytes.subspan(ethernet->header_bytes);
+    if (ethernet->type == wire::kTypeArp) {
+      if (is_cut && packet.size() < 28) return say(Finding::kCannotTell, cut);
+      // Cooked captures do not always say who sent it.
+      wire::Ethernet as_sent = *ethernet;
+      if (!frame.has_stations && packet.size() >= 14) {
+        for (size_t i = 0; i < 6; ++i) as_sent.source.at(i) = byte_at(packet, 8 + i);
+      }
+      if (wire::is_plausible_arp(as_sent, packet)) return say(Finding::kLink, "ARP");
+    }
+    if (ethernet->type == wire::kTypeIpv6) {
+      if (is_discovery(packet)) return say(Finding::kLink, "discovery of neighbours or routers");
+      if (is_cut && packet.size() < 41) return say(Finding::kCannotTell, cut);
+    }
+    if (ethernet->type == wire::kTypeIpv4) {
+      const wire::Ipv4 ip = wire::read_ipv4(packet, {false, false, frame.wire_bytes - ethernet->header_bytes});
+      if (ip.fault == wire::Fault::kNone && is_dhcp(entry.from, ip)) return say(Finding::kLink, "DHCP");
+    }
+  }
+  entry.ruling = rule(entry.from, frame);
+  if (entry.ruling.is_cut) return say(Finding::kCannotTell, cut);
+  if (passes(entry.ruling.outcome)) return say(Finding::kPasses, "");
+  return say(entry.from == Side::kInside ? Finding::kLeak : Finding::kDropped, "");
+}
+
+}  // namespace tails::fastpath
