@@ -17,6 +17,7 @@
 #include "iptc/kernel/kernel.h"
 #include "iptc/kernel/libiptc.h"
 #include "iptc/kernel/module.h"
+#include "iptc/kernel/thread_proc.h"
 #include "iptc/kernel/words.h"
 
 namespace tails::iptc::kernel {
@@ -119,15 +120,14 @@ Result<bool> RunningKernel::has_ipv6() {
 }
 
 Result<std::vector<std::string>> RunningKernel::tables(Family family) {
-  const char* const path =
-      family == Family::kIpv4 ? "/proc/thread-self/net/ip_tables_names" : "/proc/thread-self/net/ip6_tables_names";
+  const std::string path = thread_proc() + (family == Family::kIpv4 ? "/net/ip_tables_names" : "/net/ip6_tables_names");
   std::vector<std::string> names;
   errno = 0;
   std::ifstream file(path);
   if (!file) {
     const int problem = errno;
     if (problem == ENOENT) return names;
-    return fail(ErrorKind::kRefused, std::string("cannot read ") + path + ": " + errno_words(problem),
+    return fail(ErrorKind::kRefused, "cannot read " + path + ": " + errno_words(problem),
                 problem == EACCES ? "Run as root." : "", problem);
   }
   for (std::string name; std::getline(file, name);) names.push_back(name);
@@ -197,7 +197,7 @@ void RunningKernel::reopen() {
 
 uint64_t RunningKernel::namespace_id() {
   struct stat status {};
-  return stat("/proc/thread-self/ns/net", &status) == 0 ? status.st_ino : 0;
+  return stat((thread_proc() + "/ns/net").c_str(), &status) == 0 ? status.st_ino : 0;
 }
 
 }  // namespace
