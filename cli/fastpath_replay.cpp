@@ -104,9 +104,9 @@ std::string why(const Replay::Entry& entry, const ruleset::RuleSet& rules) {
   const ruleset::OriginIndex index = entry.ruling.origin;
   if (index >= rules.origins.size()) return "the chain's policy";
   const ruleset::Origin& origin = rules.origins[index];
-  const std::string entry = origin.entry.empty() ? "policy" : origin.entry;
-  return origin.line == 0 ? fmt::format("{} ({})", entry, origin.file)
-                          : fmt::format("{} ({}:{})", entry, origin.file, origin.line);
+  const std::string title = origin.entry.empty() ? "policy" : origin.entry;
+  return origin.line == 0 ? fmt::format("{} ({})", title, origin.file)
+                          : fmt::format("{} ({}:{})", title, origin.file, origin.line);
 }
 
 /// What the frame is, for people.
