@@ -7,6 +7,7 @@
 #include "cli/in_charge.h"
 #include "cli/log.h"
 #include "cli/operand.h"
+#include "cli/owner_tags.h"
 #include "cli/progress.h"
 #include "cli/proof_check.h"
 #include "cli/rule_counts.h"
@@ -31,6 +32,11 @@ constexpr std::array kOptions{
                .help = "Which flows end with it: those that the policy forbids, all, or none",
                .choices = "revoked|all|none",
                .fallback = "revoked"},
+    OptionSpec{.name = "--tag-owners",
+               .help =
+                   "Write into each frame that leaves whose it is, for `fastpath run` behind this machine, which takes "
+                   "the tag off. Without it an earlier tagging ends",
+               .choices = "dscp"},
 };
 
 FlushMode flush_mode(const Arguments& arguments) {
@@ -94,6 +100,13 @@ Result<ExitStatus> run(const Invocation& invocation) {
     if (or_lockdown) return lock_down(invocation, wanted.error(), start);
     return report_refusal(invocation, wanted.error(), Clock::now() - start);
   }
+  const bool tags_owners = invocation.arguments.has("--tag-owners");
+  if (tags_owners) {
+    if (const Result<void> added = add_owner_tags(*wanted); !added) {
+      if (or_lockdown) return lock_down(invocation, added.error(), start);
+      return report_refusal(invocation, added.error(), Clock::now() - start);
+    }
+  }
   const std::string& name = wanted->policy->name;
   log::debug(fmt::format("lowered to {}", counts_in_words(rule_counts(wanted->rules))));
 
@@ -111,6 +124,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
   if (outcome->kind == iptc::Outcome::Kind::kApplied || outcome->kind == iptc::Outcome::Kind::kUnchanged) {
     note_in_charge(system.get(), invocation.global, options.policy);
     aftermath = end_flows(flush_mode(invocation.arguments), wanted->rules);
+    if (tags_owners) log::notice(kTagWarning);
   }
   const Milliseconds time = Clock::now() - start;
   if (outcome->kind == iptc::Outcome::Kind::kDryRun && !invocation.global.json) {

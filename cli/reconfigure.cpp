@@ -9,6 +9,7 @@
 #include "cli/in_charge.h"
 #include "cli/log.h"
 #include "cli/operand.h"
+#include "cli/owner_tags.h"
 #include "cli/progress.h"
 #include "cli/proof_check.h"
 #include "cli/rule_counts.h"
@@ -89,8 +90,14 @@ Result<ExitStatus> run(const Invocation& invocation) {
   }
 
   const policy::SystemEnvironment environment;
-  const Result<Operand> wanted = load_policy_in_charge(charge.global, environment);
+  Result<Operand> wanted = load_policy_in_charge(charge.global, environment);
   if (!wanted) return report_refusal(invocation, wanted.error(), Clock::now() - start);
+  // A wire filter behind this machine goes on needing the tags that it was told to write.
+  if (const Result<iptc::Live> live = iptc::read_live(system.get()); live && writes_owner_tags(live->rules)) {
+    if (const Result<void> added = add_owner_tags(*wanted); !added) {
+      return report_refusal(invocation, added.error(), Clock::now() - start);
+    }
+  }
   const policy::Policy& policy = *wanted->policy;
   iptc::Options options = transaction_options(charge.global, recorded_name(policy.name, policy.source));
   // Rules that are in force stay where they cannot be written again; an open machine does not stay open.

@@ -6,7 +6,9 @@
 #include "cli/commands.h"
 #include "cli/json.h"
 #include "cli/live_system.h"
+#include "cli/log.h"
 #include "cli/operand.h"
+#include "cli/owner_tags.h"
 #include "cli/status_report.h"
 #include "cli/text_diff.h"
 #include "cli/text_table.h"
@@ -118,6 +120,10 @@ Result<ExitStatus> run(const Invocation& invocation) {
   const LiveSystem system;
   const Result<iptc::Live> live = iptc::read_live(system.get());
   if (!live) return tl::unexpected(live.error());
+  if (writes_owner_tags(live->rules)) {
+    if (const Result<void> added = add_owner_tags(*wanted); !added) return tl::unexpected(added.error());
+    log::warning(kTagWarning);
+  }
   const Result<bool> has_ipv6 = system.has_ipv6();
   if (!has_ipv6) return tl::unexpected(has_ipv6.error());
   ruleset::RuleSet locked = policy::lockdown();
