@@ -26,8 +26,10 @@ class Encoder {
     raw_.name = std::string(to_string(table_.name));
     std::vector<const ruleset::Chain*> chains;
     for (const ruleset::Chain& chain : table_.chains) chains.push_back(&chain);
-    const auto first_user = std::ranges::stable_partition(chains, [](const auto* c) { return c->is_builtin(); });
-    std::ranges::sort(first_user, {}, &ruleset::Chain::name);
+    // Not std::ranges: clang 14 does not take the subrange that libstdc++ 12 returns there.
+    const auto first_user =
+        std::stable_partition(chains.begin(), chains.end(), [](const auto* c) { return c->is_builtin(); });
+    std::sort(first_user, chains.end(), [](const auto* a, const auto* b) { return a->name < b->name; });
     raw_.bytes.reserve(table_.rule_count() * kTypicalEntry);
     for (const ruleset::Chain* chain : chains) {
       if (auto done = add(*chain); !done) return tl::unexpected(done.error());

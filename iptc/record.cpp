@@ -142,8 +142,10 @@ std::string record_body(const ruleset::RuleSet& rules, const ruleset::Table& tab
                         std::string_view policy) {
   std::vector<const ruleset::Chain*> chains;
   for (const ruleset::Chain& chain : table.chains) chains.push_back(&chain);
-  const auto first_user = std::ranges::stable_partition(chains, [](const auto* c) { return c->is_builtin(); });
-  std::ranges::sort(first_user, {}, &ruleset::Chain::name);
+  // Not std::ranges: clang 14 does not take the subrange that libstdc++ 12 returns there.
+  const auto first_user =
+      std::stable_partition(chains.begin(), chains.end(), [](const auto* c) { return c->is_builtin(); });
+  std::sort(first_user, chains.end(), [](const auto* a, const auto* b) { return a->name < b->name; });
 
   OriginList origins(rules);
   std::string text;

@@ -40,7 +40,7 @@ std::vector<Port> branch_starts(const std::vector<const ServiceCell*>& cells, Po
     if (cell->ports.ports.last < within.last) edges.push_back(static_cast<Port>(cell->ports.ports.last + 1));
   }
   std::ranges::sort(edges);
-  edges.erase(std::ranges::unique(edges).begin(), edges.end());
+  edges.erase(std::unique(edges.begin(), edges.end()), edges.end());
   std::vector<Port> starts = {within.first};
   for_each_part(edges.size(), [&](size_t begin, size_t) {
     if (starts.size() < kBlock) starts.push_back(edges[begin]);

@@ -31,13 +31,13 @@ InterfaceClasses::InterfaceClasses(std::span<const ruleset::InterfaceTest> tests
     }
   }
   std::ranges::sort(members_);
-  members_.erase(std::ranges::unique(members_).begin(), members_.end());
+  members_.erase(std::unique(members_.begin(), members_.end()), members_.end());
   exact_ = members_.size();
 
   std::ranges::sort(prefixes, [](const std::string& a, const std::string& b) {
     return a.size() != b.size() ? a.size() > b.size() : a < b;
   });
-  prefixes.erase(std::ranges::unique(prefixes).begin(), prefixes.end());
+  prefixes.erase(std::unique(prefixes.begin(), prefixes.end()), prefixes.end());
   prefixes_ = std::move(prefixes);
 
   const auto find_member = [&](size_t prefix) -> std::optional<InterfaceName> {
