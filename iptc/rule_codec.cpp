@@ -38,8 +38,9 @@ bool write_rule(const ruleset::Rule& rule, Family family, const RuleForm& form, 
   Header header{rule.header, is_goto(rule.target), form.ignored_protocol, std::nullopt};
   for (size_t i = 0; i < rule.matches.size(); ++i) {
     const ruleset::Match& match = rule.matches[i];
-    if (const auto* const whole = as_opaque_header(match)) {
-      if (whole->data.size() == at.header_end) header.opaque = *whole;
+    // (By its size: an extension of that name, if some kernel had one, is none.)
+    if (const auto* const whole = as_opaque_header(match); whole != nullptr && whole->data.size() == at.header_end) {
+      header.opaque = *whole;
     } else if (form.matches[i]) {
       write_match(match, *form.matches[i], abi, out);
     } else {

@@ -213,8 +213,10 @@ ruleset::Target read_opaque(const kernel::ExtensionView& view) {
   return ruleset::OpaqueTarget{std::string(view.name), view.revision, {view.data.begin(), view.data.end()}, {}};
 }
 
+/// Nullopt where it is none: no kernel has such a target with another revision or a number beside a name.
 std::optional<ruleset::Target> read_standard(const kernel::ExtensionView& view, bool is_goto) {
-  if (view.revision == kernel::RawTable::kLabel) {
+  if (std::ranges::any_of(view.data, [](std::byte b) { return b != std::byte{0}; })) return std::nullopt;
+  if (view.revision == kernel::RawTable::kLabel && !view.name.empty()) {
     if (view.name == "ACCEPT") return ruleset::Accept{};
     if (view.name == "DROP") return ruleset::Drop{};
     if (view.name == "RETURN") return ruleset::Return{};
@@ -222,7 +224,7 @@ std::optional<ruleset::Target> read_standard(const kernel::ExtensionView& view, 
     if (view.name == "QUEUE") return std::nullopt;
     return ruleset::Jump{std::string(view.name), is_goto};
   }
-  if (view.name.empty() && load<int32_t>(view.data, 0) == 0) return ruleset::Continue{};
+  if (view.name.empty() && view.revision == 0) return ruleset::Continue{};
   return std::nullopt;
 }
 

@@ -160,7 +160,10 @@ Read<bool> Extensions::read(const Token& option, std::string_view name) {
     if (problem) return tl::unexpected(std::move(*problem));
     return true;
   };
-  if (name == "opaque" && count_ != 0) return done(read_bytes(option));
+  if (name == "opaque") {
+    if (count_ == 0) return done(problem(option, "--opaque needs the -m or -j that it belongs to before it"));
+    return done(read_bytes(option));
+  }
 
   const size_t unknown = newest_unknown();
   // A known extension may have had the option already: then the word is the unknown one's that was named later.

@@ -3,7 +3,8 @@
 namespace tails::ruleset::text {
 namespace {
 
-constexpr bool is_blank(char c) { return c == ' ' || c == '\t'; }
+/// A carriage return too: no option has one, and at a line's end it means nothing.
+constexpr bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
 
 }  // namespace
 

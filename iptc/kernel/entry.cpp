@@ -72,7 +72,7 @@ bool is_unconditional(const EntryView& entry, Family family, Abi abi) {
 void normalise_entry(std::span<std::byte> bytes, Family family, Abi abi) {
   const EntryLayout at = entry_layout(family, abi);
   store<uint32_t>(bytes, at.nfcache, 0);
-  store<uint32_t>(bytes, at.comefrom, 0);
+  clear_behind(bytes.first(at.counters), at.comefrom);  // IPv6 has padding there
   const size_t target = load<uint16_t>(bytes, at.target_offset);
   for (size_t offset = at.size; offset < target;) {
     const size_t size = load<uint16_t>(bytes, offset + extension_at::kSize);
@@ -84,7 +84,12 @@ void normalise_entry(std::span<std::byte> bytes, Family family, Abi abi) {
     }
     offset += size;
   }
-  normalise_name(bytes.subspan(target));
+  const auto end = bytes.subspan(target);
+  normalise_name(end);
+  // Behind a standard target's number the kernel keeps whatever padding it was given.
+  if (end[extension_at::kName] == std::byte{0} && end.size() == standard_target_size(abi)) {
+    clear_behind(end.subspan(kExtensionHeader), sizeof(int32_t));
+  }
 }
 
 }  // namespace tails::iptc::kernel

@@ -64,7 +64,8 @@ std::optional<ExtensionView> next_match(std::span<const std::byte>& matches);
 /// Whether the entry tests nothing: header zero and no match.
 bool is_unconditional(const EntryView& entry, Family family, Abi abi = kNativeAbi);
 
-/// Zeroes what only the kernel writes: comefrom, nfcache, bytes behind names, private tails of payloads.
+/// Zeroes what only the kernel writes, or nobody reads: comefrom, nfcache, bytes behind names, private tails of payloads,
+/// a standard target's padding.
 /// `bytes` is one whole entry that `view_entry` accepts.
 void normalise_entry(std::span<std::byte> bytes, Family family, Abi abi = kNativeAbi);
 

@@ -33,8 +33,8 @@ struct RawChain {
 /// 2. A standard target bears its verdict as a name ("ACCEPT", "DROP", "RETURN", "QUEUE" or a chain), the number 0 and
 ///    the revision kLabel, which no extension has: a chain may be named like one. "Go on with the next entry" is the
 ///    name "" with number and revision 0. Any other number stays beside the name "" and cannot be written back.
-/// 3. What is private to the kernel (comefrom, nfcache, bytes behind the end of a name, the tail of some payloads)
-///    is zero. Counters are kept.
+/// 3. What is private to the kernel (comefrom, nfcache, bytes behind the end of a name, the tail of some payloads), and
+///    the padding of a standard target, is zero. Counters are kept.
 /// 4. Built-in chains come first in hook order, then the others; sorted by name where a tool of libiptc wrote them.
 struct RawTable {
   static constexpr uint8_t kLabel = 255;
