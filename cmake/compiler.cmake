@@ -28,6 +28,9 @@ if(TAILS_SANITIZE)
 endif()
 
 option(TAILS_FUZZ "Build the libFuzzer targets (needs clang)" OFF)
+if(TAILS_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)  # coverage, which steers the search
+endif()
 option(BUILD_TESTING "Build the tests" ON)
 
 find_program(CCACHE ccache)
