@@ -28,7 +28,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   static const auto machine = testing::usual_machine();
   const policy::Reading reading = policy::read(documents, machine);
-  if (policy::render(reading.diagnostics).empty() && !reading.policy) std::abort();
+  if (render(reading.diagnostics).empty() && !reading.policy) std::abort();
   if (!reading.policy) return 0;
   const ruleset::RuleSet rules = policy::lower(*reading.policy);
   const ruleset::Evaluator evaluator(rules);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 #include "ruleset/text_writer.h"
 #include "tests/kernel/harness/drain_until.h"
@@ -97,26 +98,28 @@ Result<void> Replayer::load_text(Family family, const std::string& text) {
 }
 
 Result<void> Replayer::make_way(const Packet& packet) {
-  const std::string destination = to_string(packet.destination);
-  const std::string host = destination + (packet.family() == Family::kIpv4 ? "/32" : "/128");
-  std::vector<std::string> command = {"ip", ip_version(packet.family())};
+  const auto ip = [&](std::vector<std::string> words) -> Result<void> {
+    words.insert(words.begin(), {"ip", ip_version(packet.family())});
+    auto done = run_checked({.arguments = std::move(words)});
+    if (!done) return tl::unexpected(done.error());
+    return {};
+  };
+  // The way of the packet before could lead this one astray.
+  if (!way_.empty()) {
+    auto undone = run_checked({.arguments = std::exchange(way_, {})});
+    if (!undone) return tl::unexpected(undone.error());
+  }
+  const std::string host = to_string(packet.destination) + (packet.family() == Family::kIpv4 ? "/32" : "/128");
   if (packet.hook == Hook::kForward && !packet.out.empty()) {
-    for (const auto& word :
-         {std::string("route"), std::string("replace"), host, std::string("dev"), std::string(packet.out.view())}) {
-      command.push_back(word);
-    }
+    const std::string out(packet.out.view());
+    if (auto done = ip({"route", "replace", host, "dev", out}); !done) return done;
+    way_ = {"ip", ip_version(packet.family()), "route", "delete", host, "dev", out};
   } else if (packet.hook == Hook::kInput) {
     const auto own = interface_addresses();
     if (std::ranges::any_of(own, [&](const auto& entry) { return entry.second == packet.destination; })) return {};
-    for (const auto& word :
-         {std::string("address"), std::string("replace"), host, std::string("dev"), std::string("lo")}) {
-      command.push_back(word);
-    }
-  } else {
-    return {};
+    if (auto done = ip({"address", "replace", host, "dev", "lo"}); !done) return done;
+    way_ = {"ip", ip_version(packet.family()), "address", "delete", host, "dev", "lo"};
   }
-  auto done = run_checked({.arguments = command});
-  if (!done) return tl::unexpected(done.error());
   return {};
 }
 

@@ -53,6 +53,7 @@ class Replayer {
   Result<void> make_way(const Packet& packet);
 
   std::unique_ptr<Testbed> bed_;
+  std::vector<std::string> way_;  ///< The command that takes back what was done to the routes for the last packet.
   std::unique_ptr<Sender> sender_;
   std::unique_ptr<Observer> observer_;
 };

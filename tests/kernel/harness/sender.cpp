@@ -102,6 +102,13 @@ Result<Details> Sender::prepare(const Packet& packet) {
       return details;
     }
     case ConnState::kNew:
+      if (packet.recorded_nat) {  // Not the first of its flow, and no answer came.
+        FlowEntry flow = flow_of(packet, false);
+        flow.nat = packet.recorded_nat;
+        flow.has_reply = false;
+        if (auto made = ensure_flow(flow); !made) return tl::unexpected(made.error());
+      }
+      return Details{};
     case ConnState::kUntracked: return Details{};
   }
   return Details{};
@@ -143,6 +150,11 @@ Result<std::vector<Frame>> Sender::drain_cables() {
 }
 
 Result<void> Sender::inject(const InterfaceName& host_interface, const Bytes& packet) {
+  if (host_interface.is_loopback()) {
+    auto wire = Wire::watch(bed_->host);
+    if (!wire) return tl::unexpected(wire.error());
+    return wire->inject(host_interface, packet);
+  }
   const auto far = far_ends_.find(host_interface);
   if (far == far_ends_.end()) {
     return fail(ErrorKind::kUsage, std::string(host_interface.view()) + " has no cable");

@@ -25,7 +25,7 @@ class Sender {
   static Result<Sender> start(const Testbed& bed);
 
   /// The packet's hook, addresses, ports, protocol, flags, interface, owner, state and direction count. NAT: a
-  /// `recorded_nat` in state ESTABLISHED. Owner: at OUTPUT only. The interface `out` of OUTPUT is what the socket is
+  /// `recorded_nat` in state ESTABLISHED or NEW. Owner: at OUTPUT only. The interface `out` of OUTPUT is what the socket is
   /// bound to; empty: the routes decide.
   /// Value: what sending said (errno, 0: nothing). Fails when the packet cannot be made.
   Result<int> send(const Packet& packet);
@@ -33,7 +33,7 @@ class Sender {
   /// What came out of all cables since the last call, each with the name of the host's interface.
   Result<std::vector<Frame>> drain_cables();
 
-  /// Puts a packet on the cable of that interface of the host.
+  /// Puts a packet on the cable of that interface of the host, or on its lo, past OUTPUT.
   Result<void> inject(const InterfaceName& host_interface, const Bytes& packet);
 
  private:

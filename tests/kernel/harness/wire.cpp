@@ -62,7 +62,7 @@ Result<void> Wire::inject(const InterfaceName& interface, std::span<const std::b
   to.sll_protocol = htons(is_v6 ? ETH_P_IPV6 : ETH_P_IP);
   to.sll_ifindex = static_cast<int>(::if_nametoindex(std::string(interface.view()).c_str()));
   to.sll_halen = ETH_ALEN;
-  std::copy(kCableMac.begin(), kCableMac.end(), to.sll_addr);
+  if (!interface.is_loopback()) std::copy(kCableMac.begin(), kCableMac.end(), to.sll_addr);
   if (::sendto(socket_.get(), packet.data(), packet.size(), 0, generic(to), sizeof to) < 0) {
     return system_failure("put a packet on " + std::string(interface.view()));
   }
