@@ -225,9 +225,13 @@ Bdd PacketSpace::domain(Hook hook) const {
 
 Bdd PacketSpace::implies(const Bdd& when, const Bdd& then) { return ~when | then; }
 
-Bdd PacketSpace::plausible_flow() const {
+Bdd PacketSpace::plausible_flow(Hook hook) const {
   const Bdd original = direction(Direction::kOriginal);
-  return implies(states(ConnState::kNew), original) & implies(has_recorded(), has_flow() & original);
+  const Bdd set = implies(states(ConnState::kNew), original) & implies(has_recorded(), has_flow() & original);
+  if (family_ == Family::kIpv4 || hook == Hook::kOutput) return set;
+  const Prefix loopback = Prefix::host(kLoopbackV6);
+  return set &
+         implies(inside(layout_.source, loopback) | inside(layout_.destination, loopback), in(kLoopbackInterface));
 }
 
 Bdd PacketSpace::plausible_rest(Hook hook) const {
@@ -252,7 +256,7 @@ Bdd PacketSpace::plausible_rest(Hook hook) const {
 }
 
 Bdd PacketSpace::plausible_among(const Bdd& set, Hook hook) const {
-  const Bdd in_flow = set & plausible_flow();
+  const Bdd in_flow = set & plausible_flow(hook);
   const Bdd tested = all_of(layout_.status) & all_of(layout_.destination_type) & all_of(layout_.source_type);
   return in_flow.depends_on_any(tested) ? in_flow & plausible_rest(hook) : in_flow;
 }

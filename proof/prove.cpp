@@ -254,7 +254,7 @@ const std::vector<std::string_view>& assumptions() {
       "do to routes is not.",
       "What nftables, eBPF programs and other modules do beside the given tables is not seen.",
       "Conntrack keeps its states as Linux does: NEW opens a flow, ESTABLISHED has seen a reply of a flow that was let "
-      "through.",
+      "through. The kernel drops ::1 that comes in by a real interface before any rule sees it.",
   };
   return kList;
 }
