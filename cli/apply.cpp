@@ -4,6 +4,7 @@
 
 #include "cli/aftermath.h"
 #include "cli/commands.h"
+#include "cli/confirmation.h"
 #include "cli/in_charge.h"
 #include "cli/log.h"
 #include "cli/operand.h"
@@ -24,6 +25,10 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::array kOptions{
     OptionSpec{.name = "--dry-run", .help = "Say what would change, rule by rule, and change nothing"},
+    OptionSpec{.name = "--confirm",
+               .value = "SECONDS",
+               .help = "Take the change back by itself unless `tails-iptc confirm` comes within this time; where there "
+                       "was no filter before, block all traffic"},
     OptionSpec{.name = "--or-lockdown",
                .help =
                    "Where the policy cannot be put in place, block all traffic instead of leaving the machine as it "
@@ -90,8 +95,21 @@ ExitStatus lock_down(const Invocation& invocation, Error error, Clock::time_poin
   return report(invocation, *outcome, "", Clock::now() - start);
 }
 
+/// Notices of what came before stand first; where there is no outcome to bear them, they are said at once.
+void tell_first(std::optional<std::string> notice, Result<iptc::Outcome>& outcome) {
+  if (!notice) return;
+  if (outcome) {
+    outcome->notices.insert(outcome->notices.begin(), *std::move(notice));
+  } else {
+    log::notice(*notice);
+  }
+}
+
 Result<ExitStatus> run(const Invocation& invocation) {
   const Clock::time_point start = Clock::now();
+  constexpr uint32_t kLongest = 7 * 24 * 3600;
+  const auto confirm_within = invocation.arguments.number("--confirm", 1, kLongest);
+  if (!confirm_within) return tl::unexpected(confirm_within.error());
   const policy::SystemEnvironment environment;
   progress::stage("Reading the policy");
   const bool or_lockdown = invocation.arguments.has("--or-lockdown");
@@ -114,10 +132,14 @@ Result<ExitStatus> run(const Invocation& invocation) {
   options.dry_run = invocation.arguments.has("--dry-run");
   options.or_lockdown = or_lockdown;
   options.check = proof_check(*wanted->policy, invocation.global, environment);
+  if (*confirm_within) options.confirm_within = std::chrono::seconds(**confirm_within);
+  options.after_taking_back = end_flows_of_unconfirmed_rules;
   const Result<RunLock> lock = RunLock::take(invocation.global.wait);
   if (!lock) return report_refusal(invocation, lock.error(), Clock::now() - start);
   const LiveSystem system;
-  const Result<iptc::Outcome> outcome = iptc::commit(system.get(), wanted->rules, options);
+  auto mended = options.dry_run ? std::nullopt : mend_unconfirmed(system.get(), options);
+  Result<iptc::Outcome> outcome = iptc::commit(system.get(), wanted->rules, options);
+  tell_first(std::move(mended), outcome);
   if (!outcome) return report_refusal(invocation, outcome.error(), Clock::now() - start);
   // Also where nothing changed: an earlier run may have been killed between the rules and the flows.
   Aftermath aftermath;
@@ -130,7 +152,13 @@ Result<ExitStatus> run(const Invocation& invocation) {
   if (outcome->kind == iptc::Outcome::Kind::kDryRun && !invocation.global.json) {
     print(changes(system.get(), wanted->rules, *outcome, invocation.out));
   }
-  return report(invocation, *outcome, success(*outcome, name, invocation.out) + aftermath.text, time, aftermath);
+  std::string text = success(*outcome, name, invocation.out) + aftermath.text;
+  std::optional<unsigned> waits;
+  if (*confirm_within && outcome->kind == iptc::Outcome::Kind::kApplied) {
+    waits = **confirm_within;
+    text += " " + how_to_confirm(*waits, outcome->unconfirmed_blocks);
+  }
+  return report(invocation, *outcome, text, time, aftermath, waits);
 }
 
 }  // namespace
@@ -145,11 +173,16 @@ constinit const Command kApply{
         "through that neither the old nor the new rules allow. The three tables are the policy's whole: foreign "
         "rules in them are named and removed. Does nothing where the live rules already are the policy's. "
         "Where the system refuses, the rules stay, or come back, as they were. Ends by removing the flows that were "
-        "opened under other rules and that the policy forbids, and their sockets.",
+        "opened under other rules and that the policy forbids, and their sockets.\n\n"
+        "--confirm is for whoever could lock themselves out: a process of its own, which survives the terminal, waits "
+        "for "
+        "`tails-iptc confirm` and else brings the rules before back. An open filter is never brought back: then all "
+        "traffic is blocked.",
     .options = kOptions,
     .example =
         "sudo tails-iptc apply\n"
         "sudo tails-iptc --policy policy.toml apply --dry-run\n"
+        "sudo tails-iptc --policy policy.toml apply --confirm 60\n"
         "sudo tails-iptc --user-map debian-tor=107,clearnet=1001 apply --or-lockdown",
     .run = run,
 };

@@ -11,6 +11,7 @@ std::span<const Command> commands();
 
 // One constant per file `cli/NAME.cpp`.
 extern const Command kApply;
+extern const Command kConfirm;
 extern const Command kLockdown;
 extern const Command kReset;
 extern const Command kReconfigure;

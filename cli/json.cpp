@@ -144,6 +144,9 @@ std::string_view text(iptc::Outcome::Kind kind) {
   return "";
 }
 
+/// What becomes of a change that is not confirmed.
+std::string_view unconfirmed_text(bool blocks) { return blocks ? "locked-down" : "restored"; }
+
 }  // namespace
 
 std::string packet(const Packet& packet) { return document(of(packet)); }
@@ -152,7 +155,8 @@ std::string error(const Error& error) {
   return document(Json{{"error", error.message}, {"remedy", or_null(error.remedy)}});
 }
 
-std::string outcome(const iptc::Outcome& outcome, duration<double, std::milli> time, const Aftermath& aftermath) {
+std::string outcome(const iptc::Outcome& outcome, duration<double, std::milli> time, const Aftermath& aftermath,
+                    std::optional<unsigned> confirm_within) {
   Json tables = Json::array();
   for (const iptc::Outcome::TableResult& table : outcome.tables) {
     tables.push_back({{"family", number(table.family)},
@@ -176,10 +180,14 @@ std::string outcome(const iptc::Outcome& outcome, duration<double, std::milli> t
             {"resolvers_written", aftermath.resolvers_written},
             {"milliseconds", milliseconds(time)},
             {"foreign_rules", std::move(foreign)},
-            {"notices", outcome.notices}};
+            {"notices", outcome.notices},
+            {"confirm_within", confirm_within ? Json(*confirm_within) : Json(nullptr)}};
+  if (confirm_within) json["unconfirmed"] = unconfirmed_text(outcome.unconfirmed_blocks);
   if (outcome.failure) json["error"] = outcome.failure->message;
   return document(json);
 }
+
+std::string confirmed() { return document(Json{{"result", "confirmed"}}); }
 
 std::string refused(const Error& error, duration<double, std::milli> time) {
   return document(Json{{"result", "refused"},
@@ -277,7 +285,13 @@ Json of(const KernelOffer& kernel) {
               {"instead", kernel.instead}, {"refusal", kernel.refusal ? Json(*kernel.refusal) : Json(nullptr)}};
 }
 
-std::string status(const StatusReport& report) {
+std::string status(const StatusReport& report, const std::optional<Waiting>& waiting) {
+  Json confirmation = nullptr;
+  if (waiting) {
+    confirmation = {{"seconds_left", waiting->seconds_left},
+                    {"unconfirmed", unconfirmed_text(waiting->blocks)},
+                    {"keeper", waiting->has_keeper}};
+  }
   Json tables = Json::array();
   for (const StatusReport::Table& table : report.tables) {
     tables.push_back(
@@ -299,6 +313,7 @@ std::string status(const StatusReport& report) {
                        {"tables", std::move(tables)},
                        {"entries", std::move(entries)},
                        {"other_tables", std::move(others)},
+                       {"confirmation", std::move(confirmation)},
                        {"kernel", of(report.kernel)}});
 }
 

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "cli/aftermath.h"
+#include "cli/confirmation.h"
 #include "cli/status_report.h"
 #include "iptc/transaction.h"
 #include "net/packet.h"
@@ -25,7 +27,9 @@ std::string packet(const Packet& packet);
 
 /// `apply`, `reconfigure`, `lockdown`, `reset`.
 std::string outcome(const iptc::Outcome& outcome, std::chrono::duration<double, std::milli> time,
-                    const Aftermath& aftermath);
+                    const Aftermath& aftermath, std::optional<unsigned> confirm_within);
+/// `confirm`.
+std::string confirmed();
 /// The same for a transaction that was refused.
 std::string refused(const Error& error, std::chrono::duration<double, std::milli> time);
 
@@ -52,7 +56,7 @@ std::string proof(const proof::Proof& proof, const ruleset::RuleSet& rules,
 std::string comparison(const proof::Comparison& comparison, const ruleset::RuleSet& a, const ruleset::RuleSet& b);
 
 /// `status`.
-std::string status(const StatusReport& report);
+std::string status(const StatusReport& report, const std::optional<Waiting>& waiting);
 
 /// `show`: every rule as iptables-save text, with its counters and origin.
 std::string rule_set(const ruleset::RuleSet& rules);

@@ -6,6 +6,7 @@
 
 #include "cli/aftermath.h"
 #include "cli/commands.h"
+#include "cli/confirmation.h"
 #include "cli/in_charge.h"
 #include "cli/log.h"
 #include "cli/operand.h"
@@ -80,6 +81,10 @@ Result<ExitStatus> run(const Invocation& invocation) {
   if (!lock) return report_refusal(invocation, lock.error(), Clock::now() - start);
 
   const LiveSystem system;
+  // First of all: it decides which rules are those in force.
+  iptc::Options mending = transaction_options(invocation.global, "");
+  mending.after_taking_back = end_flows_of_unconfirmed_rules;
+  if (const auto mended = mend_unconfirmed(system.get(), mending)) log::notice(*mended);
   const InCharge charge = find_in_charge(system.get(), invocation.global);
   if (charge.is_lockdown) {
     const Result<iptc::Outcome> outcome =

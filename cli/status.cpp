@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include "cli/commands.h"
+#include "cli/confirmation.h"
 #include "cli/json.h"
 #include "cli/live_system.h"
 #include "cli/log.h"
@@ -140,11 +141,13 @@ Result<ExitStatus> run(const Invocation& invocation) {
 
   StatusReport report = status_of(wanted->policy->name, wanted->rules, *live, locked);
   report.kernel = *std::move(kernel);
+  const std::optional<Waiting> waiting = waiting_confirmation(system.get());
   if (invocation.global.json) {
-    print(json::status(report));
+    print(json::status(report, waiting));
   } else if (invocation.global.verbosity >= 0) {
     const Screen& screen = invocation.out;
     std::string text = screen.wrap(headline(report, screen)) + "\n";
+    if (waiting) text += screen.wrap(waiting_text(*waiting, screen)) + "\n";
     if (report.state == State::kDrift) text += drift_text(report, wanted->rules, live->rules, screen);
     text += entries_text(report, screen) + others_text(report) + kernel_text(report.kernel, screen);
     print(text);
@@ -161,7 +164,8 @@ constinit const Command kStatus{
     .description =
         "Compares the rules in the kernel with the policy's. Where they are the same, it adds up the counters "
         "for each entry of the policy; where not, it names what differs. Also names other xtables tables that "
-        "have rules, and says whether this kernel offers what the policy needs (with --json all that it offers; asking "
+        "have rules, says whether a change still waits to be confirmed, and whether this kernel offers what the policy "
+        "needs (with --json all that it offers; asking "
         "loads modules, as apply does). Exit status 0 means in force, 1 drift or not in force.",
     .options = {},
     .example =

@@ -41,6 +41,22 @@ bool is_same_everywhere(const RuleSet& wanted, const RuleSet& live) {
   });
 }
 
+bool drops_all(const Table& table) {
+  return std::ranges::all_of(table.chains, [](const ruleset::Chain& chain) {
+    return !chain.is_builtin() || (chain.rules.empty() && chain.policy == ruleset::ChainPolicy::kDrop);
+  });
+}
+
+/// Every filter is the lockdown's, or bare: what a transaction that blocks half-way leaves. The other tables let
+/// nothing through.
+bool is_locked_down(const RuleSet& lockdown, const RuleSet& live) {
+  return std::ranges::all_of(lockdown.tables, [&](const Table& table) {
+    if (table.name != ruleset::TableName::kFilter) return true;
+    const Table* const found = live.find(table.family, table.name);
+    return found != nullptr && (found->says_the_same(table) || drops_all(*found));
+  });
+}
+
 bool ends_the_way(const ruleset::Target& target) {
   return std::holds_alternative<ruleset::Accept>(target) || std::holds_alternative<ruleset::Drop>(target) ||
          std::holds_alternative<ruleset::Reject>(target) || std::holds_alternative<ruleset::Redirect>(target) ||
@@ -125,7 +141,7 @@ StatusReport status_of(const std::string& policy, const RuleSet& wanted, const i
     report.entries = entries_of(wanted, live);
   } else if (reading.has_guard) {
     report.state = State::kHalfWay;
-  } else if (is_same_everywhere(lockdown, live)) {
+  } else if (is_locked_down(lockdown, live)) {
     report.state = State::kLockedDown;
   } else {
     report.state = is_all_open ? State::kOpen : State::kDrift;

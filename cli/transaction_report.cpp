@@ -51,10 +51,10 @@ iptc::Options transaction_options(const GlobalOptions& global, std::string polic
 }
 
 ExitStatus report(const Invocation& invocation, const iptc::Outcome& outcome, std::string_view success,
-                  Milliseconds time, const Aftermath& aftermath) {
+                  Milliseconds time, const Aftermath& aftermath, std::optional<unsigned> confirm_within) {
   for (const std::string& notice : outcome.notices) log::notice(notice);
   tell_foreign_rules(invocation, outcome);
-  if (invocation.global.json) print(json::outcome(outcome, time, aftermath));
+  if (invocation.global.json) print(json::outcome(outcome, time, aftermath, confirm_within));
   if (!outcome.failure) {
     if (!invocation.global.json && invocation.global.verbosity >= 0) {
       print(

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -18,9 +19,11 @@ using Milliseconds = std::chrono::duration<double, std::milli>;
 iptc::Options transaction_options(const GlobalOptions& global, std::string policy);
 
 /// Tells how a transaction ended: `success` and the time on standard output (or JSON), notices and removed foreign
-/// rules on standard error. What failed is told with the state that it left behind.
+/// rules on standard error. `confirm_within`: the seconds in which the change must be confirmed.
+/// What failed is told with the state that it left behind.
 ExitStatus report(const Invocation& invocation, const iptc::Outcome& outcome, std::string_view success,
-                  Milliseconds time, const Aftermath& aftermath = {});
+                  Milliseconds time, const Aftermath& aftermath = {},
+                  std::optional<unsigned> confirm_within = std::nullopt);
 
 /// Tells that nothing was changed, and why.
 ExitStatus report_refusal(const Invocation& invocation, Error error, Milliseconds time);

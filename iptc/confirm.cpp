@@ -22,7 +22,8 @@ std::string file_path(System system, const std::string& run_directory) {
   return fmt::format("{}/confirm.{}", run_directory, system.kernel.namespace_id());
 }
 
-/// Field 22 of /proc/PID/stat, counted behind the name, which may hold anything; 0 where there is no such process.
+/// Field 22 of /proc/PID/stat, counted behind the name, which may hold anything; 0 where there is no such process, or
+/// only its remains that nobody asked about yet.
 uint64_t start_time(Files& files, pid_t process) {
   const auto text = read_file(files, fmt::format("/proc/{}/stat", process));
   if (!text) return 0;
@@ -30,59 +31,46 @@ uint64_t start_time(Files& files, pid_t process) {
   if (name_end == std::string::npos) return 0;
   std::istringstream words(text->substr(name_end + 1));
   std::string word;
-  constexpr int kFieldsBehindName = 20;
-  for (int i = 0; i < kFieldsBehindName; ++i) words >> word;
+  words >> word;
+  if (word == "Z" || word == "X") return 0;
+  constexpr int kFieldsBehindState = 19;
+  for (int i = 0; i < kFieldsBehindState; ++i) words >> word;
   uint64_t time = 0;
   std::istringstream(word) >> time;
   return time;
 }
 
-std::string print(const Pending& pending) {
-  return fmt::format("tails-iptc confirm 1\n{} {} {}\n", pending.keeper, pending.started, pending.deadline.count());
-}
-
-std::optional<Pending> parse(const std::string& text) {
-  std::istringstream words(text);
-  std::string program, kind;
-  int version = 0;
-  Pending pending;
-  milliseconds::rep deadline = 0;
-  if (!(words >> program >> kind >> version >> pending.keeper >> pending.started >> deadline) || version != 1) {
-    return std::nullopt;
-  }
-  pending.deadline = milliseconds(deadline);
-  return pending;
-}
-
+/// Also where nothing is known of it.
 bool was_open(const std::vector<TableChange>& before) {
-  return std::ranges::any_of(before, [](const TableChange& change) {
-    return change.name == ruleset::TableName::kFilter && is_open(change.wanted);
-  });
+  return before.empty() || std::ranges::any_of(before, [](const TableChange& change) {
+           return change.name == ruleset::TableName::kFilter && is_open(change.wanted);
+         });
 }
 
 std::string lock_path(const Options& options) {
   return options.lock_path.empty() ? Lock::default_path() : options.lock_path;
 }
 
-}  // namespace
+/// One at a time for whatever reads which policy is in force and puts it in force again: `apply` and `reconfigure` hold
+/// this as long as they run (cli/run_lock). A keeper that acted in their midst would be undone by them.
+std::string run_lock_path(const Options& options) { return options.run_directory + "/lock"; }
 
-std::optional<Pending> pending_confirmation(System system, const std::string& run_directory) {
-  const auto text = read_file(system.files, file_path(system, run_directory));
-  if (!text) return std::nullopt;
-  const auto pending = parse(*text);
-  if (!pending || start_time(system.files, pending->keeper) != pending->started) return std::nullopt;
-  return pending;
+Result<void> write_pending(System system, const Options& options, const Pending& pending,
+                           const std::vector<TableChange>& before) {
+  std::vector<kernel::RawTable> tables;
+  for (const TableChange& change : before) tables.push_back(change.wanted);
+  system.files.make_directory(options.run_directory, 0755);
+  return write_file(system.files, file_path(system, options.run_directory), print_pending(pending, tables), 0600);
 }
 
-Result<Pending> start_keeper(System system, const Options& options, std::vector<TableChange> before) {
-  if (pending_confirmation(system, options.run_directory)) {
-    return fail(ErrorKind::kRefused, "an earlier change still waits to be confirmed",
-                "Keep it with `tails-iptc confirm`, or wait for the state before to come back.");
-  }
+/// Starts a keeper for `deadline` and ties it to the world. The caller holds the lock.
+Result<Pending> start_until(System system, const Options& options, std::vector<TableChange> before,
+                            milliseconds deadline) {
   Pending pending;
-  pending.deadline = system.files.now() + *options.confirm_within;
+  pending.deadline = deadline;
+  pending.blocks = was_open(before);
   const auto tables = std::make_shared<std::vector<TableChange>>(std::move(before));
-  const int keeper = system.files.start([system, options, tables, deadline = pending.deadline](pid_t self) {
+  const int keeper = system.files.start([system, options, tables, deadline](pid_t self) {
     system.kernel.reopen();
     keep(system, options, *tables, self, deadline);
   });
@@ -94,12 +82,86 @@ Result<Pending> start_keeper(System system, const Options& options, std::vector<
   }
   pending.keeper = keeper;
   pending.started = start_time(system.files, keeper);
+  if (pending.started == 0) {
+    system.files.end(keeper);
+    return fail(ErrorKind::kRefused, "the process that would bring the state before back cannot be found in /proc");
+  }
   // Without the file the keeper does nothing: killed between these two lines, nothing was changed and nothing will be.
-  system.files.make_directory(options.run_directory, 0755);
-  const auto written = write_file(system.files, file_path(system, options.run_directory), print(pending), 0600);
+  const auto written = write_pending(system, options, pending, *tables);
   if (written) return pending;
   system.files.end(keeper);
   return tl::unexpected(written.error());
+}
+
+/// The tables of the file, as changes to be made. Empty where they are damaged: all that is known then is that
+/// nobody confirmed.
+std::vector<TableChange> changes_before(std::string_view text) {
+  std::vector<TableChange> changes;
+  auto tables = parse_tables_before(text);
+  if (!tables) return changes;
+  for (kernel::RawTable& table : *tables) {
+    const auto name = ruleset::parse_table_name(table.name);
+    if (!name) return {};
+    changes.push_back({table.family, *name, {}, std::move(table), 0, false});
+  }
+  return changes;
+}
+
+/// Puts `before` back, or blocks all traffic. The caller holds the lock, or could not have it.
+TakenBack take_back(System system, const Options& options, std::vector<TableChange>& before) {
+  TakenBack result = TakenBack::kRestored;
+  if (was_open(before) || !restore(system.kernel, system.files, before)) {
+    result = close_all(system.kernel, options.lockdown) ? TakenBack::kBlocked : TakenBack::kFailed;
+  }
+  if (options.after_taking_back) options.after_taking_back();
+  return result;
+}
+
+struct Found {
+  Pending pending;
+  std::string text;
+};
+
+std::optional<Found> find_pending(System system, const std::string& run_directory) {
+  auto text = read_file(system.files, file_path(system, run_directory));
+  if (!text) return std::nullopt;
+  auto pending = parse_pending(*text);
+  if (!pending) return std::nullopt;
+  pending->has_keeper = start_time(system.files, pending->keeper) == pending->started;
+  return Found{*pending, *std::move(text)};
+}
+
+/// For whoever finds a keeper dead and the time over; holding the lock. What failed stays for the next one to mend.
+TakenBack take_back_late(System system, const Options& options, const Found& found) {
+  std::vector<TableChange> before = changes_before(found.text);
+  const TakenBack result = take_back(system, options, before);
+  if (result != TakenBack::kFailed) system.files.remove(file_path(system, options.run_directory));
+  return result;
+}
+
+std::string_view state_after(TakenBack taken_back) {
+  switch (taken_back) {
+    case TakenBack::kRestored: return "that state is back now.";
+    case TakenBack::kBlocked: return "all traffic is blocked now.";
+    case TakenBack::kFailed: break;
+  }
+  return "neither could it be put back now, nor could all traffic be blocked.";
+}
+
+}  // namespace
+
+std::optional<Pending> pending_confirmation(System system, const std::string& run_directory) {
+  const auto found = find_pending(system, run_directory);
+  if (!found) return std::nullopt;
+  return found->pending;
+}
+
+Result<Pending> start_keeper(System system, const Options& options, std::vector<TableChange> before) {
+  if (pending_confirmation(system, options.run_directory)) {
+    return fail(ErrorKind::kRefused, "an earlier change still waits to be confirmed",
+                "Keep it with `tails-iptc confirm`, or wait for the state before to come back.");
+  }
+  return start_until(system, options, std::move(before), system.files.now() + *options.confirm_within);
 }
 
 void end_keeper(System system, const std::string& run_directory, const Pending& pending) {
@@ -111,10 +173,17 @@ Result<void> confirm(System system, const Options& options) {
   // The keeper takes the lock as well before it acts: whoever is first has decided.
   const auto lock = Lock::take(system.files, lock_path(options), options.wait);
   if (!lock) return tl::unexpected(lock.error());
-  const auto pending = pending_confirmation(system, options.run_directory);
-  if (!pending) {
+  const auto found = find_pending(system, options.run_directory);
+  if (!found) {
     return fail(ErrorKind::kRejected, "nothing waits to be confirmed",
                 "If the time was over, the state before is back already: `tails-iptc status` tells.");
+  }
+  const Pending& pending = found->pending;
+  if (!pending.has_keeper && system.files.now() >= pending.deadline) {
+    const TakenBack result = take_back_late(system, options, *found);
+    return fail(
+        ErrorKind::kRejected, "the time to confirm is over",
+        fmt::format("The process that should have brought the state before back was killed; {}", state_after(result)));
   }
   const std::string path = file_path(system, options.run_directory);
   const int removed = system.files.remove(path);
@@ -122,24 +191,48 @@ Result<void> confirm(System system, const Options& options) {
     return fail(ErrorKind::kRefused, fmt::format("cannot remove {}: {}", path, kernel::errno_words(-removed)), {},
                 -removed);
   }
-  system.files.end(pending->keeper);
+  if (pending.has_keeper) system.files.end(pending.keeper);
   return {};
+}
+
+Result<Mended> mend_confirmation(System system, const Options& options) {
+  Mended mended;
+  // Nearly always there is nothing to do, and then the lock is nobody's business.
+  if (const auto pending = pending_confirmation(system, options.run_directory); !pending || pending->has_keeper) {
+    return mended;
+  }
+  const auto lock = Lock::take(system.files, lock_path(options), options.wait);
+  if (!lock) return tl::unexpected(lock.error());
+  const auto found = find_pending(system, options.run_directory);
+  if (!found || found->pending.has_keeper) return mended;
+  if (system.files.now() >= found->pending.deadline) {
+    mended.taken_back = take_back_late(system, options, *found);
+    return mended;
+  }
+  auto started = start_until(system, options, changes_before(found->text), found->pending.deadline);
+  if (!started) return tl::unexpected(started.error());
+  mended.keeper_started = true;
+  return mended;
 }
 
 void keep(System system, const Options& options, std::vector<TableChange>& before, pid_t self, milliseconds deadline) {
   system.files.sleep_until(deadline);
-  // Somebody who holds the lock for ever must not prevent the way back.
-  const auto lock = Lock::take(system.files, lock_path(options), options.wait);
-  const std::string path = file_path(system, options.run_directory);
-  const auto text = read_file(system.files, path);
-  const auto pending = text ? parse(*text) : std::nullopt;
-  if (!pending || pending->keeper != self) return;
-  const bool is_back = !was_open(before) && restore(system.kernel, system.files, before);
+  // Somebody who holds a lock for ever must not prevent the way back; somebody who does not wait at all must not make
+  // us do so.
+  constexpr milliseconds kLeastWait{5000};
+  const milliseconds wait = std::max(options.wait, kLeastWait);
+  const auto run_lock = Lock::take(system.files, run_lock_path(options), wait);
+  const auto lock = Lock::take(system.files, lock_path(options), wait);
+  const auto found = find_pending(system, options.run_directory);
+  if (!found || found->pending.keeper != self) return;
   constexpr int kLastTries = 60;
-  for (int i = 0; !is_back && i < kLastTries && !close_all(system.kernel, options.lockdown); ++i) {
+  TakenBack result = take_back(system, options, before);
+  for (int i = 0; result == TakenBack::kFailed && i < kLastTries; ++i) {
     system.files.sleep(milliseconds(1000));
+    if (close_all(system.kernel, options.lockdown)) result = TakenBack::kBlocked;
   }
-  system.files.remove(path);
+  // What failed to the end stays for whoever mends it.
+  if (result != TakenBack::kFailed) system.files.remove(file_path(system, options.run_directory));
 }
 
 }  // namespace tails::iptc

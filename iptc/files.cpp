@@ -24,17 +24,24 @@ Number or_errno(Number result) {
   return result < 0 ? static_cast<Number>(-errno) : result;
 }
 
-/// The keeper's own life: nothing that ends a terminal's programs ends it.
-[[noreturn]] void live_apart(const std::function<void(pid_t self)>& work) {
+/// The keeper's own life: nothing that ends a terminal's programs ends it. It says its number to `answer_to` only when
+/// that is true, so that whoever waits for it can rely on it.
+[[noreturn]] void live_apart(const std::function<void(pid_t self)>& work, int answer_to) {
   setsid();
   for (const int number : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE}) signal(number, SIG_IGN);
-  if (chdir("/") != 0) _exit(1);
-  // The lock above all: a copy of its descriptor would hold it.
-  closefrom(0);
-  for (int standard = 0; standard < 3; ++standard) {
-    if (::open("/dev/null", O_RDWR) != standard) _exit(1);
+  constexpr int kStandard = 3;
+  const int answer_end = fcntl(answer_to, F_DUPFD_CLOEXEC, kStandard);
+  const int nothing = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+  pid_t answer = getpid();
+  if (answer_end < 0 || nothing < 0 || chdir("/") != 0) answer = -errno;
+  for (int standard = 0; standard < kStandard && answer > 0; ++standard) {
+    if (dup2(nothing, standard) < 0) answer = -errno;
   }
-  work(getpid());
+  const auto written = ::write(answer < 0 ? answer_to : answer_end, &answer, sizeof answer);
+  if (answer < 0 || written != sizeof answer) _exit(1);
+  // The lock above all: a copy of its descriptor would hold it.
+  closefrom(kStandard);
+  work(answer);
   _exit(0);
 }
 
@@ -45,8 +52,9 @@ pid_t start_apart(const std::function<void(pid_t self)>& work) {
   const pid_t between = fork();
   if (between == 0) {
     pid_t answer = fork();
-    if (answer == 0) live_apart(work);
-    if (answer < 0) answer = -errno;
+    if (answer == 0) live_apart(work, pipe_ends[1]);
+    if (answer > 0) _exit(0);
+    answer = -errno;
     const auto written = ::write(pipe_ends[1], &answer, sizeof answer);
     _exit(written == sizeof answer ? 0 : 1);
   }

@@ -117,6 +117,7 @@ class Transaction {
       const Stepper::Ending ending = stepper.run();
       if (ending == Stepper::Ending::kDone) {
         outcome_.kind = Outcome::Kind::kApplied;
+        outcome_.unconfirmed_blocks = keeper_ && keeper_->blocks;
         return std::move(outcome_);
       }
       if (ending == Stepper::Ending::kFailed) {

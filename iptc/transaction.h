@@ -40,6 +40,8 @@ struct Options {
   std::function<Result<void>(const ruleset::RuleSet& wanted)> check;
   /// The state before comes back after this time unless `confirm` comes first; empty: no confirmation is asked for.
   std::optional<std::chrono::milliseconds> confirm_within;
+  /// Called after an unconfirmed change was taken back, in the process that did it: for what must follow the rules.
+  std::function<void()> after_taking_back;
 };
 
 /// A rule that is neither ours by the record nor wanted, found in a table that is ours whole, and removed.
@@ -70,7 +72,10 @@ struct Outcome {
   std::vector<TableResult> tables;   ///< In the order of commit: IPv6 filter, IPv4 filter, IPv4 nat, …
   std::vector<std::string> notices;  ///< Full sentences for the user.
   std::vector<ForeignRule> foreign;  ///< Removed; for kDryRun: would be removed.
-  std::optional<Error> failure;      ///< Why; present exactly for kRolledBack (kRefused) and kLockedDown (kLockedDown).
+  /// For kApplied with Options::confirm_within: what comes back at the deadline is a lockdown, as the state before was
+  /// open.
+  bool unconfirmed_blocks = false;
+  std::optional<Error> failure;  ///< Why; present exactly for kRolledBack (kRefused) and kLockedDown (kLockedDown).
 };
 
 /// Puts `wanted` in force: filter and nat of IPv4, filter of IPv6, and mangle or raw where `wanted` has them; tables

@@ -159,5 +159,141 @@ TEST_F(ConfirmTest, NothingIsTouchedWhereTheKeeperCannotBeTied) {
   EXPECT_THAT(files.processes, IsEmpty());
 }
 
+class KilledKeeper : public ConfirmTest {
+ protected:
+  void SetUp() override {
+    apply("tails");
+    apply("tails-i2p", milliseconds(60'000));
+    kill_keeper();
+  }
+  void kill_keeper() {
+    const auto running = files.processes;
+    ASSERT_EQ(running.size(), 1U);
+    for (const auto& [process, work] : running) files.end(process);
+  }
+  std::string& pending_file() { return files.content.at("/run/tails-iptc/confirm.1"); }
+};
+
+TEST_F(KilledKeeper, IsSeen) {
+  const auto pending = pending_confirmation(system(), options.run_directory);
+  ASSERT_TRUE(pending);
+  EXPECT_FALSE(pending->has_keeper);
+  EXPECT_FALSE(pending->blocks);
+}
+
+TEST_F(KilledKeeper, IsStartedAgainAsLongAsThereIsTime) {
+  const milliseconds deadline = pending_confirmation(system(), options.run_directory)->deadline;
+  const auto mended = mend_confirmation(system(), options);
+  ASSERT_TRUE(mended) << mended.error().message;
+  EXPECT_TRUE(mended->keeper_started);
+  EXPECT_FALSE(mended->taken_back);
+  EXPECT_TRUE(is_live(state("tails-i2p").rules));
+  const auto pending = pending_confirmation(system(), options.run_directory);
+  ASSERT_TRUE(pending);
+  EXPECT_TRUE(pending->has_keeper);
+  EXPECT_EQ(pending->deadline, deadline);
+  let_processes_run();
+  EXPECT_EQ(files.clock, deadline);
+  EXPECT_TRUE(is_live(state("tails").rules));
+}
+
+TEST_F(KilledKeeper, MayBeKilledAgainAndAgain) {
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(mend_confirmation(system(), options)->keeper_started);
+    kill_keeper();
+  }
+  ASSERT_TRUE(mend_confirmation(system(), options)->keeper_started);
+  let_processes_run();
+  EXPECT_TRUE(is_live(state("tails").rules));
+}
+
+TEST_F(KilledKeeper, ItsWorkIsDoneByTheNextOneWhoComesTooLate) {
+  size_t told = 0;
+  options.after_taking_back = [&] { ++told; };
+  files.clock += std::chrono::hours(1);
+  const auto mended = mend_confirmation(system(), options);
+  ASSERT_TRUE(mended) << mended.error().message;
+  EXPECT_EQ(mended->taken_back, TakenBack::kRestored);
+  EXPECT_EQ(told, 1U);
+  EXPECT_TRUE(is_live(state("tails").rules));
+  EXPECT_FALSE(pending_confirmation(system(), options.run_directory));
+  EXPECT_FALSE(mend_confirmation(system(), options)->taken_back) << "once";
+}
+
+TEST_F(KilledKeeper, ConfirmKeepsTheChangeInTime) {
+  ASSERT_TRUE(confirm(system(), options));
+  files.clock += std::chrono::hours(1);
+  EXPECT_FALSE(mend_confirmation(system(), options)->taken_back);
+  EXPECT_TRUE(is_live(state("tails-i2p").rules));
+}
+
+TEST_F(KilledKeeper, ConfirmComesTooLate) {
+  files.clock += std::chrono::hours(1);
+  const auto late = confirm(system(), options);
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().kind, ErrorKind::kRejected);
+  EXPECT_EQ(late.error().message, "the time to confirm is over");
+  EXPECT_EQ(late.error().remedy,
+            "The process that should have brought the state before back was killed; that state is back now.");
+  EXPECT_TRUE(is_live(state("tails").rules));
+}
+
+TEST_F(KilledKeeper, ADamagedStateBeforeIsAnUnknownOneAndBlocksAllTraffic) {
+  pending_file().back() ^= 1;
+  ASSERT_TRUE(mend_confirmation(system(), options)->keeper_started);
+  EXPECT_TRUE(pending_confirmation(system(), options.run_directory)->blocks);
+  let_processes_run();
+  EXPECT_TRUE(is_live({{*policy::lockdown().find(Family::kIpv4, TableName::kFilter),
+                        *policy::lockdown().find(Family::kIpv6, TableName::kFilter)},
+                       {}}));
+}
+
+TEST_F(KilledKeeper, LockdownEndsTheMatter) {
+  ASSERT_TRUE(lockdown(system(), options));
+  files.clock += std::chrono::hours(1);
+  EXPECT_FALSE(mend_confirmation(system(), options)->taken_back);
+  EXPECT_TRUE(is_live(policy::lockdown()));
+}
+
+TEST(PendingFile, KeepsTheTablesByteForByteAndNoticesEachDamagedByte) {
+  kernel::MemoryKernel kernel;
+  MemoryFiles files;
+  ASSERT_TRUE(commit({kernel, files}, state("tails-i2p").rules, {}));
+  const std::vector<kernel::RawTable> tables = {
+      *kernel.read(Family::kIpv6, "filter"), *kernel.read(Family::kIpv4, "filter"), *kernel.read(Family::kIpv4, "nat")};
+  const std::string text = print_pending({4711, 815, milliseconds(123456), true, true}, tables);
+  const auto pending = parse_pending(text);
+  ASSERT_TRUE(pending);
+  EXPECT_EQ(pending->keeper, 4711);
+  EXPECT_EQ(pending->started, 815U);
+  EXPECT_EQ(pending->deadline, milliseconds(123456));
+  EXPECT_TRUE(pending->blocks);
+  const auto read = parse_tables_before(text);
+  ASSERT_TRUE(read);
+  ASSERT_EQ(read->size(), tables.size());
+  for (size_t i = 0; i < tables.size(); ++i) EXPECT_TRUE(kernel::same_rules((*read)[i], tables[i]));
+  const size_t head = text.find('\n', text.find('\n') + 1);
+  for (size_t at = head + 1; at < text.size(); at += 7) {
+    std::string damaged = text;
+    damaged[at] = static_cast<char>(damaged[at] ^ 0x10);
+    ASSERT_FALSE(parse_tables_before(damaged)) << at;
+  }
+  for (size_t length = 0; length < text.size(); length += 13) {
+    ASSERT_FALSE(parse_tables_before(text.substr(0, length))) << length;
+  }
+}
+
+TEST_F(ConfirmTest, TheKeeperWaitsForARunThatIsAtWork) {
+  apply("tails");
+  apply("tails-i2p", milliseconds(1000));
+  const milliseconds end = files.clock + milliseconds(3000);
+  files.content["/run/tails-iptc/lock"];
+  files.held_until["/run/tails-iptc/lock"] = end;
+  let_processes_run();
+  EXPECT_GE(files.clock, end);
+  EXPECT_LT(files.clock, end + milliseconds(100));
+  EXPECT_TRUE(is_live(state("tails").rules));
+}
+
 }  // namespace
 }  // namespace tails::iptc
