@@ -23,7 +23,8 @@ Result<RunLock> RunLock::take(std::chrono::milliseconds wait) {
   if (lock.descriptor_ < 0) return lock;
   const auto deadline = std::chrono::steady_clock::now() + wait;
   while (::flock(lock.descriptor_, LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK && errno != EINTR) return lock;
+    if (errno == EINTR) continue;
+    if (errno != EWOULDBLOCK) return lock;
     if (std::chrono::steady_clock::now() >= deadline) {
       return fail(ErrorKind::kRefused,
                   fmt::format("another tails-iptc is at work and did not end within {} s",

@@ -63,7 +63,8 @@ Result<Lock> Lock::take(Files& files, const std::string& path, milliseconds wait
   for (milliseconds pause{1};; pause = std::min(pause * 2, milliseconds(16))) {
     const int result = files.try_lock(descriptor);
     if (result == 0) return lock;
-    if (result != -EWOULDBLOCK && result != -EINTR) {
+    if (result == -EINTR) continue;
+    if (result != -EWOULDBLOCK) {
       return fail(ErrorKind::kRefused,
                   fmt::format("cannot take the xtables lock {}: {}", path, kernel::errno_words(-result)), {}, -result);
     }
