@@ -1,0 +1,389 @@
+#include "leaktest/attempt.h"
+
+#include <arpa/inet.h>
+#include <grp.h>
+#include <netinet/icmp6.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <netinet/ip_icmp.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/fsuid.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <optional>
+
+#include "leaktest/bed.h"
+#include "leaktest/wire.h"
+
+namespace tails::leaktest {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct SocketAddress {
+  sockaddr_storage storage{};
+  socklen_t length = 0;
+
+  explicit SocketAddress(const Endpoint& endpoint, const InterfaceName& scope = {}) {
+    if (endpoint.address.family == Family::kIpv4) {
+      sockaddr_in v4{};
+      v4.sin_family = AF_INET;
+      v4.sin_port = htons(endpoint.port);
+      endpoint.address.to_wire(&v4.sin_addr);
+      std::memcpy(&storage, &v4, length = sizeof v4);
+    } else {
+      sockaddr_in6 v6{};
+      v6.sin6_family = AF_INET6;
+      v6.sin6_port = htons(endpoint.port);
+      endpoint.address.to_wire(&v6.sin6_addr);
+      static_cast<void>(scope);
+      std::memcpy(&storage, &v6, length = sizeof v6);
+    }
+  }
+  [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+};
+
+int domain_of(const Case& attempt) { return attempt.target.address.family == Family::kIpv4 ? AF_INET : AF_INET6; }
+
+template <class T>
+int set(int socket, int level, int name, const T& value) {
+  return ::setsockopt(socket, level, name, &value, sizeof value) == 0 ? 0 : errno;
+}
+
+int prepare(int socket, const Case& attempt, bool has_ports) {
+  const int yes = 1;
+  if (!attempt.device.empty()) {
+    const std::string_view name = attempt.device.view();
+    if (::setsockopt(socket, SOL_SOCKET, SO_BINDTODEVICE, name.data(), static_cast<socklen_t>(name.size())) != 0) {
+      return errno;
+    }
+  }
+  set(socket, SOL_SOCKET, SO_BROADCAST, yes);
+  if (attempt.has_source_address) {
+    if (const int error = set(socket, IPPROTO_IP, IP_TRANSPARENT, yes)) return error;
+  }
+  if (attempt.tos != 0) set(socket, IPPROTO_IP, IP_TOS, int{attempt.tos});
+  if (!has_ports) return 0;
+  set(socket, SOL_SOCKET, SO_REUSEADDR, yes);
+  const IpAddress any{attempt.target.address.family, 0, 0};
+  const SocketAddress from({attempt.has_source_address ? attempt.source.address : any, attempt.source.port});
+  return ::bind(socket, from.get(), from.length) == 0 ? 0 : errno;
+}
+
+/// An attempt that is under way.
+struct Pending {
+  const Case* attempt;
+  Descriptor socket;
+  bool waits_for_answer = true;
+};
+
+/// The attempts of one process.
+class Attempts {
+ public:
+  explicit Attempts(const std::function<void(const Fate&)>& tell) : tell_(tell) {}
+
+  void begin(const Case& attempt) {
+    int error = 0;
+    switch (attempt.means) {
+      case Means::kTcp:
+      case Means::kFastOpen: error = begin_tcp(attempt); break;
+      case Means::kUdp:
+      case Means::kUdpSend: error = begin_udp(attempt); break;
+      case Means::kPing: error = begin_ping(attempt); break;
+      case Means::kRawIcmp: error = send_raw_icmp(attempt); break;
+      case Means::kRawPacket: error = send_packet(attempt, packet_of(attempt)); break;
+      case Means::kFragments: error = send_fragments(attempt); break;
+      case Means::kLaterFragment: error = send_later_fragment(attempt); break;
+      case Means::kRawProtocol: error = send_protocol(attempt); break;
+      case Means::kJoin: error = join(attempt); break;
+      case Means::kUdpReuse: error = reuse(attempt); break;
+      case Means::kLateAnswer: error = ask_and_go(attempt); break;
+      case Means::kSynIntoFlow: error = send_into_flow(attempt); break;
+      case Means::kInject: break;
+    }
+    const bool is_pending = !pending_.empty() && pending_.back().attempt == &attempt;
+    if (!is_pending) tell_({attempt.id, error, false});
+  }
+
+  /// Waits for what was begun.
+  void finish(std::chrono::milliseconds patience) {
+    constexpr std::chrono::milliseconds kForSilence{120};
+    const auto start = Clock::now();
+    while (!pending_.empty()) {
+      const bool waits_for_word = std::ranges::any_of(
+          pending_, [](const Pending& p) { return p.attempt->expected != Expected::kStopped && p.waits_for_answer; });
+      const auto deadline = start + (waits_for_word ? patience : std::min(patience, kForSilence));
+      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
+      if (left <= 0) break;
+      wait(static_cast<int>(left));
+    }
+    for (const Pending& late : pending_) tell_({late.attempt->id, ETIMEDOUT, false});
+    close_all();
+  }
+
+ private:
+  int begin_tcp(const Case& attempt) {
+    Descriptor socket(::socket(domain_of(attempt), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!socket.is_open()) return errno;
+    if (const int error = prepare(socket.get(), attempt, true)) return error;
+    const SocketAddress to(attempt.target);
+    int done = 0;
+    if (attempt.means == Means::kFastOpen) {
+      const Bytes payload = token_payload(attempt.id);
+      done = ::sendto(socket.get(), payload.data(), payload.size(), MSG_FASTOPEN | MSG_NOSIGNAL, to.get(), to.length) < 0
+                 ? -1
+                 : 0;
+      if (done == 0) errno = EINPROGRESS, done = -1;
+    } else {
+      done = ::connect(socket.get(), to.get(), to.length);
+    }
+    if (done != 0 && errno != EINPROGRESS) return errno;
+    pending_.push_back({&attempt, std::move(socket)});
+    return 0;
+  }
+
+  int begin_udp(const Case& attempt) {
+    Descriptor socket(::socket(domain_of(attempt), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!socket.is_open()) return errno;
+    if (const int error = prepare(socket.get(), attempt, true)) return error;
+    const int error = send_to(socket.get(), attempt);
+    // A connected socket is told the reason by its next call.
+    if (error != 0 && (attempt.means == Means::kUdpSend || error != EPERM)) return error;
+    pending_.push_back({&attempt, std::move(socket)});
+    return 0;
+  }
+
+  static int send_to(int socket, const Case& attempt) {
+    const SocketAddress to(attempt.target);
+    const Bytes payload = token_payload(attempt.id);
+    if (attempt.means != Means::kUdp) {
+      return ::sendto(socket, payload.data(), payload.size(), 0, to.get(), to.length) < 0 ? errno : 0;
+    }
+    if (::connect(socket, to.get(), to.length) != 0) return errno;
+    return ::send(socket, payload.data(), payload.size(), 0) < 0 ? errno : 0;
+  }
+
+  static Bytes echo_of(const Case& attempt) {
+    Bytes echo(8);
+    echo[0] = static_cast<std::byte>(domain_of(attempt) == AF_INET ? ICMP_ECHO : ICMP6_ECHO_REQUEST);
+    const Bytes token = token_payload(attempt.id);
+    echo.insert(echo.end(), token.begin(), token.end());
+    if (domain_of(attempt) == AF_INET) {
+      const auto sum = static_cast<uint16_t>(~wire::checksum_add(echo));
+      echo[2] = static_cast<std::byte>(sum >> 8);
+      echo[3] = static_cast<std::byte>(sum & 0xFF);
+    }
+    return echo;
+  }
+
+  int begin_ping(const Case& attempt) {
+    const int number = domain_of(attempt) == AF_INET ? int{IPPROTO_ICMP} : int{IPPROTO_ICMPV6};
+    Descriptor socket(::socket(domain_of(attempt), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, number));
+    if (!socket.is_open()) return errno;
+    if (const int error = prepare(socket.get(), attempt, false)) return error;
+    const SocketAddress to(attempt.target);
+    const Bytes echo = echo_of(attempt);
+    if (::sendto(socket.get(), echo.data(), echo.size(), 0, to.get(), to.length) < 0) return errno;
+    pending_.push_back({&attempt, std::move(socket)});
+    return 0;
+  }
+
+  static int send_bytes(const Descriptor& socket, const Case& attempt, const Bytes& bytes) {
+    if (!socket.is_open()) return errno;
+    if (const int error = prepare(socket.get(), attempt, false)) return error;
+    const SocketAddress to({attempt.target.address, 0});
+    return ::sendto(socket.get(), bytes.data(), bytes.size(), 0, to.get(), to.length) < 0 ? errno : 0;
+  }
+
+  static int send_raw_icmp(const Case& attempt) {
+    const int number = domain_of(attempt) == AF_INET ? int{IPPROTO_ICMP} : int{IPPROTO_ICMPV6};
+    return send_bytes(Descriptor(::socket(domain_of(attempt), SOCK_RAW | SOCK_CLOEXEC, number)), attempt,
+                      echo_of(attempt));
+  }
+
+  static int send_protocol(const Case& attempt) {
+    return send_bytes(Descriptor(::socket(domain_of(attempt), SOCK_RAW | SOCK_CLOEXEC, attempt.protocol)), attempt,
+                      token_payload(attempt.id, 64));
+  }
+
+  static Bytes packet_of(const Case& attempt, size_t payload = 16) {
+    PacketSpec spec;
+    spec.source = attempt.has_source_address ? attempt.source.address : kHostInternet;
+    if (!attempt.has_source_address && kLoopbackNetV4.contains(attempt.target.address)) spec.source = kLoopbackV4;
+    spec.destination = attempt.target.address;
+    spec.protocol = attempt.protocol;
+    spec.source_port = attempt.source.port;
+    spec.destination_port = attempt.target.port;
+    spec.tcp_flags = attempt.tcp_flags;
+    spec.payload = token_payload(attempt.id, payload);
+    return compose(spec);
+  }
+
+  static int send_packet(const Case& attempt, const Bytes& bytes) {
+    return send_bytes(Descriptor(::socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW)), attempt, bytes);
+  }
+
+  /// `bytes` from..to behind the header, as a fragment at that place; the kernel mends length and checksum (raw(7)).
+  static Bytes fragment_of(const Bytes& packet, size_t from, size_t to, bool is_last, uint32_t id) {
+    constexpr size_t kHeader = 20;
+    Bytes fragment(packet.begin(), packet.begin() + kHeader);
+    fragment.insert(fragment.end(), packet.begin() + static_cast<std::ptrdiff_t>(kHeader + from),
+                    packet.begin() + static_cast<std::ptrdiff_t>(kHeader + to));
+    const size_t offset = from / 8 | (is_last ? 0 : 0x2000U);
+    fragment[4] = static_cast<std::byte>((id >> 8 & 0x7F) | 0x80);
+    fragment[5] = static_cast<std::byte>(id & 0xFF);
+    fragment[6] = static_cast<std::byte>(offset >> 8);
+    fragment[7] = static_cast<std::byte>(offset & 0xFF);
+    return fragment;
+  }
+
+  static int send_fragments(const Case& attempt) {
+    const Bytes packet = packet_of(attempt, 120);
+    constexpr size_t kCut = 64;
+    const int first = send_packet(attempt, fragment_of(packet, 0, kCut, false, attempt.id));
+    const int second = send_packet(attempt, fragment_of(packet, kCut, packet.size() - 20, true, attempt.id));
+    return first != 0 ? first : second;
+  }
+
+  static int send_later_fragment(const Case& attempt) {
+    const Descriptor socket(::socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW));
+    constexpr int kIpNodefrag = 22;  // linux/in.h: else conntrack waits for the first fragment
+    const int yes = 1;
+    if (!socket.is_open() || ::setsockopt(socket.get(), IPPROTO_IP, kIpNodefrag, &yes, sizeof yes) != 0) return errno;
+    const Bytes packet = packet_of(attempt, 120);
+    return send_bytes(socket, attempt, fragment_of(packet, 64, packet.size() - 20, true, attempt.id));
+  }
+
+  int join(const Case& attempt) {
+    Descriptor socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    if (!socket.is_open()) return errno;
+    ip_mreqn request{};
+    attempt.target.address.to_wire(&request.imr_multiaddr);
+    const auto added = set(socket.get(), IPPROTO_IP, IP_ADD_MEMBERSHIP, request);
+    if (added == 0) kept_.push_back(std::move(socket));
+    return added;
+  }
+
+  /// Another's flow gets its answer; then the same port is ours and its peer is asked.
+  int reuse(const Case& attempt) {
+    const auto as_before = ::setfsuid(attempt.opener.value);
+    {
+      const Descriptor first(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+      if (prepare(first.get(), attempt, true) != 0) return EADDRINUSE;
+      const SocketAddress to(attempt.target);
+      const std::array<char, 6> question{};
+      if (::connect(first.get(), to.get(), to.length) != 0) return errno;
+      static_cast<void>(::send(first.get(), question.data(), question.size(), 0));
+      pollfd end{first.get(), POLLIN, 0};
+      ::poll(&end, 1, 500);
+    }
+    ::setfsuid(static_cast<uid_t>(as_before));
+    const Descriptor second(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    if (const int error = prepare(second.get(), attempt, true)) return error;
+    return send_to(second.get(), attempt);
+  }
+
+  static int ask_and_go(const Case& attempt) {
+    const Descriptor socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    if (const int error = prepare(socket.get(), attempt, true)) return error;
+    return send_to(socket.get(), attempt);
+  }
+
+  int send_into_flow(const Case& attempt) {
+    const auto as_before = ::setfsuid(attempt.opener.value);
+    Descriptor flow(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (prepare(flow.get(), attempt, true) != 0) return EADDRINUSE;
+    const SocketAddress to(attempt.target);
+    ::connect(flow.get(), to.get(), to.length);
+    pollfd end{flow.get(), POLLOUT, 0};
+    ::poll(&end, 1, 500);
+    ::setfsuid(static_cast<uid_t>(as_before));
+    const int error = send_packet(attempt, packet_of(attempt));
+    kept_.push_back(std::move(flow));
+    return error;
+  }
+
+  void wait(int milliseconds) {
+    std::vector<pollfd> ends;
+    for (const Pending& one : pending_) {
+      const bool is_tcp = one.attempt->means == Means::kTcp || one.attempt->means == Means::kFastOpen;
+      ends.push_back({one.socket.get(), static_cast<short>(is_tcp ? POLLOUT : POLLIN), 0});
+    }
+    if (::poll(ends.data(), ends.size(), milliseconds) <= 0) return;
+    std::vector<Pending> left;
+    for (size_t i = 0; i < ends.size(); ++i) {
+      const Case& attempt = *pending_[i].attempt;
+      if (ends[i].revents == 0) {
+        left.push_back(std::move(pending_[i]));
+        continue;
+      }
+      const bool is_tcp = (ends[i].events & POLLOUT) != 0;
+      int error = 0;
+      if (is_tcp) {
+        socklen_t length = sizeof error;
+        ::getsockopt(ends[i].fd, SOL_SOCKET, SO_ERROR, &error, &length);
+      } else {
+        std::array<char, 512> answer{};
+        if (::recv(ends[i].fd, answer.data(), answer.size(), 0) < 0) error = errno;
+      }
+      tell_({attempt.id, error, error == 0});
+      kept_.push_back(std::move(pending_[i].socket));
+    }
+    pending_ = std::move(left);
+  }
+
+  /// By reset: nothing lingers.
+  void close_all() {
+    const linger now{1, 0};
+    for (const Descriptor& socket : kept_) set(socket.get(), SOL_SOCKET, SO_LINGER, now);
+    kept_.clear();
+    pending_.clear();
+  }
+
+  const std::function<void(const Fate&)>& tell_;
+  std::vector<Pending> pending_;
+  std::vector<Descriptor> kept_;  ///< Stay open to the end, so that their ports stay theirs.
+};
+
+bool needs_privileges(const Case& attempt) {
+  constexpr Port kFirstFree = 1024;
+  switch (attempt.means) {
+    case Means::kTcp:
+    case Means::kFastOpen:
+    case Means::kUdp:
+    case Means::kUdpSend:
+    case Means::kPing: return attempt.has_source_address || attempt.source.port < kFirstFree;
+    case Means::kJoin: return false;
+    default: return true;
+  }
+}
+
+}  // namespace
+
+bool make_attempts(Uid user, const std::vector<const Case*>& cases, std::chrono::milliseconds patience,
+                   const std::function<void(const Fate&)>& tell) {
+  Attempts attempts(tell);
+  if (::setgroups(0, nullptr) != 0) return false;
+  ::setfsgid(user.value);
+  ::setfsuid(user.value);
+  if (static_cast<uint32_t>(::setfsuid(user.value)) != user.value) return false;
+  for (const Case* attempt : cases) {
+    if (needs_privileges(*attempt)) attempts.begin(*attempt);
+  }
+  if (::setresgid(user.value, user.value, user.value) != 0 || ::setresuid(user.value, user.value, user.value) != 0) {
+    return false;
+  }
+  for (const Case* attempt : cases) {
+    if (!needs_privileges(*attempt)) attempts.begin(*attempt);
+  }
+  attempts.finish(patience);
+  return true;
+}
+
+}  // namespace tails::leaktest
