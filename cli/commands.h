@@ -30,6 +30,7 @@ extern const Command kNetnsList;
 extern const Command kNetnsExec;
 extern const Command kFastpathRun;
 extern const Command kFastpathReplay;
+extern const Command kLeaktest;
 extern const Command kCompletion;
 
 }  // namespace tails::cli

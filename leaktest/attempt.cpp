@@ -2,10 +2,8 @@
 
 #include <arpa/inet.h>
 #include <grp.h>
-#include <netinet/icmp6.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
-#include <netinet/ip_icmp.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/fsuid.h>
@@ -20,11 +18,15 @@
 
 #include "leaktest/bed.h"
 #include "leaktest/wire.h"
+#include "net/wire.h"
 
 namespace tails::leaktest {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+// RFC 792, RFC 4443. (netinet/ip_icmp.h makes macros of words like icmp_id.)
+constexpr uint8_t kEchoRequest = 8, kEchoRequestV6 = 128;
 
 struct SocketAddress {
   sockaddr_storage storage{};
@@ -80,7 +82,6 @@ int prepare(int socket, const Case& attempt, bool has_ports) {
 struct Pending {
   const Case* attempt;
   Descriptor socket;
-  bool waits_for_answer = true;
 };
 
 /// The attempts of one process.
@@ -116,8 +117,10 @@ class Attempts {
     constexpr std::chrono::milliseconds kForSilence{120};
     const auto start = Clock::now();
     while (!pending_.empty()) {
-      const bool waits_for_word = std::ranges::any_of(
-          pending_, [](const Pending& p) { return p.attempt->expected != Expected::kStopped && p.waits_for_answer; });
+      const bool waits_for_word = std::ranges::any_of(pending_, [](const Pending& pending) {
+        const Expected expected = pending.attempt->expected;
+        return expected == Expected::kReaches || expected == Expected::kRefused;
+      });
       const auto deadline = start + (waits_for_word ? patience : std::min(patience, kForSilence));
       const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
       if (left <= 0) break;
@@ -136,9 +139,10 @@ class Attempts {
     int done = 0;
     if (attempt.means == Means::kFastOpen) {
       const Bytes payload = token_payload(attempt.id);
-      done = ::sendto(socket.get(), payload.data(), payload.size(), MSG_FASTOPEN | MSG_NOSIGNAL, to.get(), to.length) < 0
-                 ? -1
-                 : 0;
+      done =
+          ::sendto(socket.get(), payload.data(), payload.size(), MSG_FASTOPEN | MSG_NOSIGNAL, to.get(), to.length) < 0
+              ? -1
+              : 0;
       if (done == 0) errno = EINPROGRESS, done = -1;
     } else {
       done = ::connect(socket.get(), to.get(), to.length);
@@ -171,7 +175,7 @@ class Attempts {
 
   static Bytes echo_of(const Case& attempt) {
     Bytes echo(8);
-    echo[0] = static_cast<std::byte>(domain_of(attempt) == AF_INET ? ICMP_ECHO : ICMP6_ECHO_REQUEST);
+    echo[0] = static_cast<std::byte>(domain_of(attempt) == AF_INET ? kEchoRequest : kEchoRequestV6);
     const Bytes token = token_payload(attempt.id);
     echo.insert(echo.end(), token.begin(), token.end());
     if (domain_of(attempt) == AF_INET) {

@@ -4,7 +4,6 @@
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <net/route.h>
-#include <linux/ipv6_route.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -147,11 +146,15 @@ Result<void> build_host(Bed& bed, const policy::Policy& policy) {
   set_common();
   set("net.ipv4.ip_forward", "1");
   set("net.ipv4.ping_group_range", "0 2147483647");
+  // Source ports below these name cases.
+  set("net.ipv4.ip_local_port_range", "61000 65000");
   set("net.ipv4.tcp_fastopen", kFastOpenWithoutCookie);
   // Refusals are not rationed: many are waited for at once.
   set("net.ipv4.icmp_ratemask", "6160");
   set("net.ipv6.icmp.ratelimit", "0");
-  set("net.ipv6.icmp.ratemask", "");
+  set("net.ipv6.icmp.ratemask", "2");  // only "packet too big", which nobody sends here, is rationed
+  set("net.ipv4.icmp_msgs_per_sec", "1000000");
+  set("net.ipv4.icmp_msgs_burst", "100000");
   auto plug = Plugging::open();
   if (!plug) return tl::unexpected(plug.error());
   if (auto done = plug->netlink().add_veth(kEth0, kWire0, bed.outside.get()); !done) return done;
@@ -238,8 +241,9 @@ InterfaceName route_of(const policy::Policy& policy, const IpAddress& destinatio
   for (const policy::Namespace& space : policy.namespaces) {
     if (space.network.contains(destination)) return space.interface;
   }
-  const bool is_lan = Prefix::make(kHostLan, 24)->contains(destination) ||
-                      std::ranges::any_of(policy.lan.networks, [&](const Prefix& p) { return p.contains(destination); });
+  const bool is_lan =
+      Prefix::make(kHostLan, 24)->contains(destination) ||
+      std::ranges::any_of(policy.lan.networks, [&](const Prefix& p) { return p.contains(destination); });
   return is_lan ? kEth1 : kEth0;
 }
 

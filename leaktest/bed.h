@@ -18,8 +18,8 @@
 ///
 /// Namespaces have no name: they go with this object, and with the process when it is killed. No cable does ARP, so
 /// whatever goes in at one end comes out at the other. Nobody lives `outside`: its kernel has no address and forwards
-/// nothing; who answers there is `Wire`. Forwarding is on in `host` and reverse-path filters are off: what holds then is
-/// held by the rules alone. No rule is loaded.
+/// nothing; who answers there is `Wire`. Forwarding is on in `host` and reverse-path filters are off: what holds then
+/// is held by the rules alone. No rule is loaded.
 namespace tails::leaktest {
 
 using host::Descriptor;

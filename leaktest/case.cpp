@@ -27,7 +27,8 @@ std::string describe(const Case& attempt, const Observation& seen) {
   if (seen.is_unmasked) return "left the machine with the guest's own address";
   if (seen.is_seen && seen.is_elsewhere) return "went elsewhere";
   if (seen.is_answered) return "reached";
-  if (seen.is_seen) return attempt.target.address == attempt.arrives_at.address || attempt.may_pass() ? "got out" : "got through";
+  if (seen.is_seen)
+    return attempt.target.address == attempt.arrives_at.address || attempt.may_pass() ? "got out" : "got through";
   if (!seen.error || *seen.error == ETIMEDOUT || *seen.error == 0) return "silence";
   const char* name = ::strerrorname_np(*seen.error);
   return std::string("refused (") + (name == nullptr ? "?" : name) + ")";

@@ -42,36 +42,36 @@ enum class Expected : uint8_t {
 };
 
 struct Case {
-  uint32_t id = 0;          ///< Its index in the plan.
-  std::string user;         ///< "amnesia", "nobody we know", "amnesia in tbb", "the LAN".
-  std::optional<Uid> uid;   ///< None: injected.
-  std::string place;        ///< Where it is sent from: "" this machine, else a guest; injected: the far side's interface.
-  std::string to;           ///< "web site", "Tor SOCKS": a row of the matrix.
-  std::string how;          ///< "TCP", "UDP, bound to eth0", …
+  uint32_t id = 0;         ///< Its index in the plan.
+  std::string user;        ///< "amnesia", "nobody we know", "amnesia in tbb", "the LAN".
+  std::optional<Uid> uid;  ///< None: injected.
+  std::string place;  ///< Where it is sent from: "" this machine, else a guest; injected: the far side's interface.
+  std::string to;     ///< "web site", "Tor SOCKS": a row of the matrix.
+  std::string how;    ///< "TCP", "UDP, bound to eth0", …
   Means means = Means::kTcp;
   uint8_t protocol = protocol::kTcp;
   Endpoint target;
-  Endpoint source;          ///< Port: unique in a round for TCP and UDP. Address: present where it is forced.
+  Endpoint source;  ///< Port: unique in a round for TCP and UDP. Address: present where it is forced.
   bool has_source_address = false;
-  InterfaceName device{};   ///< SO_BINDTODEVICE; of the sending side.
+  InterfaceName device{};  ///< SO_BINDTODEVICE; of the sending side.
   uint8_t tcp_flags = tcp_flag::kSyn;
   uint8_t tos = 0;
-  Uid opener{};             ///< kUdpReuse, kSynIntoFlow: whose flow.
+  Uid opener{};  ///< kUdpReuse, kSynIntoFlow: whose flow.
   Expected expected = Expected::kStopped;
-  Endpoint arrives_at;      ///< Behind a redirection; where it is expected to be seen.
-  policy::Origin origin;    ///< The entry that says so.
-  unsigned round = 0;       ///< Cases of one round run side by side.
+  Endpoint arrives_at;    ///< Behind a redirection; where it is expected to be seen.
+  policy::Origin origin;  ///< The entry that says so.
+  unsigned round = 0;     ///< Cases of one round run side by side.
 
   [[nodiscard]] bool may_pass() const { return expected == Expected::kReaches || expected == Expected::kPasses; }
 };
 
 /// What was seen of a case.
 struct Observation {
-  bool is_seen = false;              ///< On a wire, or on lo behind the filter.
+  bool is_seen = false;  ///< On a wire, or on lo behind the filter.
   bool is_answered = false;
-  bool is_elsewhere = false;         ///< Seen with another destination than the policy's.
-  bool is_unmasked = false;          ///< Left the machine with a guest's own address.
-  std::optional<int> error;          ///< errno of the program; empty: nothing to be told.
+  bool is_elsewhere = false;  ///< Seen with another destination than the policy's.
+  bool is_unmasked = false;   ///< Left the machine with a guest's own address.
+  std::optional<int> error;   ///< errno of the program; empty: nothing to be told.
 };
 
 /// Whether what was seen is what the policy says.

@@ -20,8 +20,8 @@ constexpr size_t kMostAccounts = 48;
 constexpr size_t kMostPlaces = 64;
 
 /// Source ports that name a case; outside the kernel's own choice (ip_local_port_range).
-constexpr Port kFirstPort = 1100;
-constexpr Port kLastPort = 30999;
+constexpr Port kFirstPort = 33000;
+constexpr Port kLastPort = 60999;
 
 std::vector<policy::User> accounts_of(const Policy& policy) {
   std::map<std::string, Uid> found;
@@ -82,6 +82,10 @@ class Planner {
       users.resize(kMostAccounts);
     }
     users.push_back({"an unknown account", kStranger});
+    for (const Place& place : places_) {
+      service_ports_.insert(place.tcp.begin(), place.tcp.end());
+      service_ports_.insert(place.udp.begin(), place.udp.end());
+    }
     find_opener(users);
     for (const policy::User& user : users) plan_user(user);
     for (const policy::Namespace& space : policy_.namespaces) plan_guest(space);
@@ -127,7 +131,8 @@ class Planner {
       places_.push_back({"onion names (automap)", IpAddress::v4(first.v4_bits() + 7), {80}, {80}});
     }
     Place dns{"local DNS", kLoopbackV4, {53}, {53}};
-    if (policy_.tor && policy_.tor->dns_port) add_ports(dns, {{protocol::kUdp, PortRange::one(*policy_.tor->dns_port)}});
+    if (policy_.tor && policy_.tor->dns_port)
+      add_ports(dns, {{protocol::kUdp, PortRange::one(*policy_.tor->dns_port)}});
     if (policy_.tor && policy_.tor->trans_port) dns.tcp.push_back(*policy_.tor->trans_port);
     places_.push_back(std::move(dns));
     size_t services = 0;
@@ -165,7 +170,7 @@ class Planner {
     Packet packet;
     packet.protocol = attempt.protocol;
     packet.destination = attempt.target.address;
-    packet.source = attempt.has_source_address        ? attempt.source.address
+    packet.source = attempt.has_source_address          ? attempt.source.address
                     : packet.destination == kLoopbackV6 ? kLoopbackV6
                     : packet.family() == Family::kIpv6  ? kHostV6
                                                         : kHostInternet;
@@ -196,6 +201,11 @@ class Planner {
     }
   }
 
+  /// A refusal is an ICMP error to the sender's own address: of IPv6 only what is between ::1 and ::1 passes.
+  static bool can_be_told(const Case& attempt) {
+    return attempt.target.address.family == Family::kIpv4 || attempt.target.address == kLoopbackV6;
+  }
+
   void expect(Case& attempt) const {
     const bool is_icmp = attempt.means == Means::kPing || attempt.means == Means::kRawIcmp;
     const uint8_t icmp_type = is_icmp ? (attempt.target.address.family == Family::kIpv4 ? 8 : 128) : 0;
@@ -217,7 +227,7 @@ class Planner {
     }
     if (may_pass) {
       attempt.expected = can_be_answered(attempt) ? Expected::kReaches : Expected::kPasses;
-    } else if (attempt.means == Means::kTcp && !attempt.has_source_address &&
+    } else if (attempt.means == Means::kTcp && !attempt.has_source_address && can_be_told(attempt) &&
                policy_.blocked.answer == policy::Blocked::Answer::kReject) {
       attempt.expected = Expected::kRefused;
     } else {
@@ -229,9 +239,11 @@ class Planner {
   Case& add(Case attempt) {
     attempt.id = static_cast<uint32_t>(plan_.cases.size());
     if (attempt.source.port == 0) {
+      // An answer must not look like a case: it comes from the port of a service.
+      while (service_ports_.contains(next_port_)) ++next_port_;
       attempt.source.port = next_port_;
       // Past the last port the numbers begin again, in a later round: no two cases of one have the same.
-      next_port_ = next_port_ == kLastPort ? kFirstPort : static_cast<Port>(next_port_ + 1);
+      next_port_ = next_port_ >= kLastPort ? kFirstPort : static_cast<Port>(next_port_ + 1);
       if (next_port_ == kFirstPort) round_ = plan_.rounds++;
       attempt.round = round_;
     }
@@ -343,7 +355,12 @@ class Planner {
     for (const auto& [number, name] :
          {std::pair{protocol::kSctp, "SCTP"}, std::pair{protocol::kUdplite, "UDP-Lite"},
           std::pair{protocol::kDccp, "DCCP"}, std::pair{kGre, "GRE"}, std::pair{kExperimental, "protocol 253"}}) {
-      put(Means::kRawProtocol, number, 0, std::string("raw ") + name, as_is);
+      Case attempt = begin(user, place, Means::kRawProtocol, number, 0, std::string("raw ") + name);
+      expect(attempt);
+      // Conntrack calls INVALID what is no sound packet of a protocol that it knows, and ours are none: where they
+      // could pass as NEW, this kernel's modules would decide.
+      const bool is_known = number == protocol::kSctp || number == protocol::kUdplite || number == protocol::kDccp;
+      if (!is_known || !attempt.may_pass()) add(std::move(attempt));
     }
   }
 
@@ -370,8 +387,9 @@ class Planner {
       attempt.device = device;
       expect(attempt);
       if (attempt.expected == Expected::kRefused && device.is_loopback()) attempt.expected = Expected::kStopped;
-      // nat may have sent it to an address that the device does not have: nobody answers.
-      if (attempt.expected == Expected::kReaches && kLoopbackNetV4.contains(place.address)) {
+      // Nobody answers for 127/8 on a cable, nor for the Internet on a guest's.
+      const bool has_answerer = device == kEth0 || device == kEth1;
+      if (attempt.expected == Expected::kReaches && (!has_answerer || kLoopbackNetV4.contains(place.address))) {
         attempt.expected = Expected::kPasses;
       }
       add(std::move(attempt));
@@ -404,7 +422,8 @@ class Planner {
 
   void plan_flows_of_others(const policy::User& user) {
     if (udp_opener_ && user.uid != *udp_opener_) {
-      Case attempt = begin(user, places_.front(), Means::kUdpReuse, protocol::kUdp, 53, "UDP 53 by another's open flow");
+      Case attempt =
+          begin(user, places_.front(), Means::kUdpReuse, protocol::kUdp, 53, "UDP 53 by another's open flow");
       attempt.opener = *udp_opener_;
       expect(attempt);
       add(std::move(attempt));
@@ -477,8 +496,8 @@ class Planner {
 
   /// What comes by a guest's cable when its own rules are gone.
   void plan_hostile_guest(const policy::Namespace& space) {
-    const auto put = [&](std::string to, uint8_t number, const IpAddress& source, const Endpoint& target,
-                         uint8_t flags, std::string how) {
+    const auto put = [&](std::string to, uint8_t number, const IpAddress& source, const Endpoint& target, uint8_t flags,
+                         std::string how) {
       Case attempt;
       attempt.user = "guest " + space.name;
       attempt.place = space.name;
@@ -575,8 +594,8 @@ class Planner {
       }
       put(side.user, side.wire, side.in, side.source, {side.host, 8081}, protocol::kUdp, 0, "this machine", "UDP 8081");
       put(side.user, side.wire, side.in, side.source, {side.host, 0}, protocol::kIcmp, 0, "this machine", "ping");
-      put(side.user, side.wire, side.in, side.source, {side.host, 8080}, protocol::kTcp, tcp_flag::kAck,
-          "this machine", "TCP ACK");
+      put(side.user, side.wire, side.in, side.source, {side.host, 8080}, protocol::kTcp, tcp_flag::kAck, "this machine",
+          "TCP ACK");
       put(side.user, side.wire, side.in, side.source, {kLoopbackV4, 9050}, protocol::kTcp, tcp_flag::kSyn,
           "this machine", "TCP for 127.0.0.1");
       for (const policy::Namespace& space : policy_.namespaces) {
@@ -627,6 +646,7 @@ class Planner {
   std::vector<Place> places_;
   std::optional<Uid> udp_opener_;
   std::optional<Uid> tcp_opener_;
+  std::set<Port> service_ports_;
   Port next_port_ = kFirstPort;
   unsigned round_ = 0;
 };

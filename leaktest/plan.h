@@ -14,9 +14,9 @@ namespace tails::leaktest {
 struct Plan {
   std::vector<Case> cases;  ///< Each at the index of its id.
   unsigned rounds = 1;
-  std::vector<Port> tcp_services;        ///< At every address of the machine.
+  std::vector<Port> tcp_services;  ///< At every address of the machine.
   std::vector<Endpoint> udp_services;
-  std::vector<std::string> notices;      ///< What was left out, as sentences.
+  std::vector<std::string> notices;  ///< What was left out, as sentences.
 };
 
 /// An account that no policy knows.

@@ -27,8 +27,10 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-/// How long somebody who expects an answer waits for it: long, because only faults make it wait.
-constexpr milliseconds kPatience{1000};
+/// How long somebody who expects an answer waits for it. A refused connect(2) over IPv6 ends with the first
+/// retransmission of its SYN, after a second (tcp_v6_err leaves a soft error while the socket is in use); all else that
+/// makes it wait is a fault.
+constexpr milliseconds kPatience{2500};
 /// A round is over when the marks at its end have come out of every cable; this is for a machine that stands still.
 constexpr milliseconds kForTheMarks{3000};
 
@@ -41,7 +43,11 @@ class Child {
  public:
   Child(pid_t process, Descriptor fates) : process_(process), fates_(std::move(fates)) {}
   Child(Child&& other) noexcept : process_(std::exchange(other.process_, -1)), fates_(std::move(other.fates_)) {}
-  Child& operator=(Child&&) = delete;
+  Child& operator=(Child&& other) noexcept {
+    std::swap(process_, other.process_);
+    std::swap(fates_, other.fates_);
+    return *this;
+  }
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
   ~Child() {
@@ -122,7 +128,8 @@ void answer_datagrams(int socket) {
   for (;;) {
     sockaddr_storage from{};
     socklen_t length = sizeof from;
-    if (::recvfrom(socket, question.data(), question.size(), 0, reinterpret_cast<sockaddr*>(&from), &length) < 0) return;
+    if (::recvfrom(socket, question.data(), question.size(), 0, reinterpret_cast<sockaddr*>(&from), &length) < 0)
+      return;
     // Without the question's token: this is no packet of the case.
     ::sendto(socket, "answer", 6, 0, reinterpret_cast<const sockaddr*>(&from), length);
   }
@@ -327,8 +334,7 @@ class Run {
     if (left_machine) ++matrix_.packets;
     if (const auto id = case_of(frame)) {
       note(matrix_.outcomes[*id], watched, frame);
-    } else if (const auto asked = by_port_.find(frame.destination_port);
-               has_ports(frame) && asked != by_port_.end()) {
+    } else if (const auto asked = by_port_.find(frame.destination_port); has_ports(frame) && asked != by_port_.end()) {
       note_answer(matrix_.outcomes[asked->second], watched);
     } else if (left_machine) {
       note_nobody(frame);

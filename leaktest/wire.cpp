@@ -65,7 +65,8 @@ sockaddr* generic(sockaddr_ll& address) { return reinterpret_cast<sockaddr*>(&ad
 
 bool Frame::is_icmp_error() const {
   if (protocol == protocol::kIcmpv6) return icmp_type < 128;
-  return protocol == protocol::kIcmp && (icmp_type == 3 || icmp_type == 4 || icmp_type == 5 || icmp_type == 11 || icmp_type == 12);
+  return protocol == protocol::kIcmp &&
+         (icmp_type == 3 || icmp_type == 4 || icmp_type == 5 || icmp_type == 11 || icmp_type == 12);
 }
 
 std::optional<Frame> read_frame(std::span<const std::byte> packet) {
