@@ -131,7 +131,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
   iptc::Options options = transaction_options(invocation.global, recorded_name(name, wanted->policy->source));
   options.dry_run = invocation.arguments.has("--dry-run");
   options.or_lockdown = or_lockdown;
-  options.check = proof_check(*wanted->policy, invocation.global, environment);
+  options.check = proof_check(*wanted, invocation.global, environment);
   if (*confirm_within) options.confirm_within = std::chrono::seconds(**confirm_within);
   options.after_taking_back = end_flows_of_unconfirmed_rules;
   const Result<RunLock> lock = RunLock::take(invocation.global.wait);

@@ -14,6 +14,7 @@
 #include "cli/accounts.h"
 #include "cli/live_system.h"
 #include "cli/log.h"
+#include "cli/session_entries.h"
 #include "policy/lower.h"
 #include "policy/profiles.h"
 #include "policy/read.h"
@@ -133,9 +134,12 @@ std::vector<policy::User> accounts_in_charge(const GlobalOptions& global, const 
   return loaded ? accounts_of(loaded->policy) : std::vector<policy::User>{};
 }
 
-Result<policy::Policy> load_policy(std::string_view file_or_profile, const GlobalOptions& global,
-                                   const policy::Environment& environment) {
-  Result<policy::Loaded> loaded = policy::load(file_or_profile, environment, global.user_map);
+namespace {
+
+Result<policy::Policy> load_with_remarks(std::string_view file_or_profile, const GlobalOptions& global,
+                                         const policy::Environment& environment,
+                                         std::span<const policy::Document> session) {
+  Result<policy::Loaded> loaded = policy::load(file_or_profile, environment, global.user_map, session);
   if (!loaded) {
     Error error = loaded.error();
     if (policy::find_profile(file_or_profile) != nullptr && error.kind == ErrorKind::kRejected) {
@@ -151,10 +155,34 @@ Result<policy::Policy> load_policy(std::string_view file_or_profile, const Globa
   return std::move(loaded->policy);
 }
 
+}  // namespace
+
+Result<policy::Policy> load_policy(std::string_view file_or_profile, const GlobalOptions& global,
+                                   const policy::Environment& environment) {
+  return load_with_remarks(file_or_profile, global, environment, {});
+}
+
 Result<Operand> load_policy_in_charge(const GlobalOptions& global, const policy::Environment& environment) {
-  Result<policy::Policy> policy = load_policy(policy_in_charge(global), global, environment);
+  return load_policy_with_session(policy_in_charge(global), global, environment, session::documents());
+}
+
+Result<Operand> load_policy_with_session(std::string_view file_or_profile, const GlobalOptions& global,
+                                         const policy::Environment& environment,
+                                         const std::vector<policy::Document>& session) {
+  const std::vector<policy::Document> fitting =
+      session::fitting(session, [&](std::span<const policy::Document> some) -> Result<void> {
+        const auto loaded = policy::load(file_or_profile, environment, global.user_map, some);
+        if (loaded) return {};
+        return tl::unexpected(loaded.error());
+      });
+  Result<policy::Policy> policy = load_with_remarks(file_or_profile, global, environment, fitting);
   if (!policy) return tl::unexpected(policy.error());
-  return operand_of(std::move(*policy));
+  Operand operand = operand_of(std::move(*policy));
+  if (fitting.empty()) return operand;
+  Result<policy::Loaded> without = policy::load(file_or_profile, environment, global.user_map);
+  if (!without) return tl::unexpected(without.error());
+  operand.without_session = std::move(without->policy);
+  return operand;
 }
 
 Result<Operand> load_operand(std::string_view text, const GlobalOptions& global,

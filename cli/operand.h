@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "policy/environment.h"
 #include "policy/policy.h"
+#include "policy/toml.h"
 #include "ruleset/rule_set.h"
 
 /// What the user means by "the policy", "live", a profile, a policy file or a file of iptables-save: always a rule set.
@@ -23,6 +24,8 @@ struct Operand {
   std::optional<policy::Policy> policy;  ///< Where the rules come from a policy.
   /// Whose names stand for the numbers of accounts: `policy`, else the policy in charge if it can be read.
   std::vector<policy::User> accounts;
+  /// Where exceptions of the session were merged: the policy as it is without them.
+  std::optional<policy::Policy> without_session{};
 };
 
 /// A whole file, at most 256 MiB. kRefused when it cannot be read, kRejected when it is larger.
@@ -39,8 +42,14 @@ std::vector<policy::User> accounts_in_charge(const GlobalOptions& global, const 
 Result<policy::Policy> load_policy(std::string_view file_or_profile, const GlobalOptions& global,
                                    const policy::Environment& environment);
 
-/// The policy in charge, as rules.
+/// The policy in charge with the exceptions of this session, as rules. An exception that does not fit the policy (it
+/// was edited since) is left out with a warning: that only closes.
 Result<Operand> load_policy_in_charge(const GlobalOptions& global, const policy::Environment& environment);
+
+/// The same with the policy and the exceptions given.
+Result<Operand> load_policy_with_session(std::string_view file_or_profile, const GlobalOptions& global,
+                                         const policy::Environment& environment,
+                                         const std::vector<policy::Document>& session);
 
 /// Whatever `text` names. A file counts as iptables-save text when its name ends in ".rules", when two are given with a
 /// comma, or when its first line that is neither blank nor a comment starts with '*'.

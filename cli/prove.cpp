@@ -76,9 +76,9 @@ Result<ExitStatus> run(const Invocation& invocation) {
   if (!operand) return tl::unexpected(operand.error());
   std::optional<policy::Policy> in_charge;
   if (!operand->policy) {
-    Result<policy::Policy> loaded = load_policy(policy_in_charge(invocation.global), invocation.global, environment);
+    Result<Operand> loaded = load_policy_in_charge(invocation.global, environment);
     if (!loaded) return tl::unexpected(loaded.error());
-    in_charge = std::move(*loaded);
+    in_charge = std::move(loaded->policy);
   }
   const policy::Policy& policy = operand->policy ? *operand->policy : *in_charge;
 

@@ -107,7 +107,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
   iptc::Options options = transaction_options(charge.global, recorded_name(policy.name, policy.source));
   // Rules that are in force stay where they cannot be written again; an open machine does not stay open.
   options.or_lockdown = !charge.is_in_force;
-  options.check = proof_check(policy, charge.global, environment);
+  options.check = proof_check(*wanted, charge.global, environment);
   progress::stage("Putting the rules in place");
   const Result<iptc::Outcome> outcome = iptc::commit(system.get(), wanted->rules, options);
   if (!outcome) return report_refusal(invocation, outcome.error(), Clock::now() - start);

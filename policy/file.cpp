@@ -148,9 +148,9 @@ Result<Document> read_at(int folder, const std::string& name, const std::string&
 
 Result<Document> read_policy_file(const std::string& path) { return read_at(AT_FDCWD, path, path); }
 
-Result<std::vector<Document>> read_drop_ins(const std::string& policy_path) {
-  const size_t slash = policy_path.rfind('/');
-  const std::string folder = (slash == std::string::npos ? "" : policy_path.substr(0, slash + 1)) + "policy.d";
+namespace {
+
+Result<std::vector<Document>> read_folder(const std::string& folder, bool is_session) {
   std::vector<Document> documents;
   auto fd = open_without_following(AT_FDCWD, folder, folder, O_DIRECTORY);
   if (!fd && fd.error().system_errno == ENOENT) return documents;
@@ -179,9 +179,19 @@ Result<std::vector<Document>> read_drop_ins(const std::string& policy_path) {
     auto document = read_at(dirfd(listing.get()), name, path);
     if (!document) return tl::unexpected(document.error());
     document->is_drop_in = true;
+    document->is_session = is_session;
     documents.push_back(std::move(*document));
   }
   return documents;
 }
+
+}  // namespace
+
+Result<std::vector<Document>> read_drop_ins(const std::string& policy_path) {
+  const size_t slash = policy_path.rfind('/');
+  return read_folder((slash == std::string::npos ? "" : policy_path.substr(0, slash + 1)) + "policy.d", false);
+}
+
+Result<std::vector<Document>> read_session(const std::string& folder) { return read_folder(folder, true); }
 
 }  // namespace tails::policy

@@ -22,4 +22,7 @@ Result<Document> read_policy_file(const std::string& path);
 /// itself is a symbolic link or others may write to it.
 Result<std::vector<Document>> read_drop_ins(const std::string& policy_path);
 
+/// The exceptions of this session: `folder/*.toml`, read like drop-ins. Empty when there is no such folder.
+Result<std::vector<Document>> read_session(const std::string& folder);
+
 }  // namespace tails::policy

@@ -40,9 +40,11 @@ Result<std::vector<Document>> find_documents(std::string_view file_or_profile) {
 
 }  // namespace
 
-Result<Loaded> load(std::string_view file_or_profile, const Environment& environment, const UserMap& user_map) {
-  const auto documents = find_documents(file_or_profile);
+Result<Loaded> load(std::string_view file_or_profile, const Environment& environment, const UserMap& user_map,
+                    std::span<const Document> session) {
+  auto documents = find_documents(file_or_profile);
   if (!documents) return tl::unexpected(documents.error());
+  documents->insert(documents->end(), session.begin(), session.end());
   Reading reading = read(*documents, environment, user_map);
   if (!reading.policy) return fail(ErrorKind::kRejected, render(reading.diagnostics));
   return Loaded{std::move(*reading.policy), std::move(reading.diagnostics)};

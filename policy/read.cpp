@@ -38,7 +38,9 @@ std::string bracketed(const Section& section) {
 }
 
 void read_section(const Section& section, const Member& member, const TableReader& file, ReadingContext& context) {
-  if (context.document.is_drop_in && !section.may_be_dropped_in) {
+  // What a session's [[direct]] grants is judged by the proof (cli/proof_check).
+  const bool is_allowed = section.may_be_dropped_in || (context.document.is_session && section.key == "direct");
+  if (context.document.is_drop_in && !is_allowed) {
     context.report.error({&context.document, member.key_span, false},
                          fmt::format("a drop-in may not change {}", bracketed(section)),
                          "A drop-in adds [users], [[service]] and [[namespace]]; change the policy file instead.");
@@ -83,7 +85,10 @@ bool check_schema(const TableReader& file, Report& report) {
 
 void read_file(const Value& root, ReadingContext& context) {
   if (!check_schema(TableReader(root, context.document, "the policy", {}, context.report), context.report)) return;
-  const TableReader file(root, context.document, "the policy", kKeys, context.report);
+  // [added] is for who lists the session's entries; it means nothing here.
+  std::vector<std::string_view> keys(kKeys.begin(), kKeys.end());
+  if (context.document.is_session) keys.emplace_back("added");
+  const TableReader file(root, context.document, "the policy", keys, context.report);
   Policy& policy = context.draft.policy;
   if (const auto name = file.text("name", TableReader::Need::kOptional)) {
     if (context.document.is_drop_in) {

@@ -40,7 +40,9 @@ struct Loaded {
 /// merged in the names' order (bytes). A profile's name wins over a file of that name: write "./tails" for the file.
 /// Fails: kRejected with all diagnostics as the message, or because the file is not safe to trust (see file.h);
 /// kRefused when a file cannot be opened or read; kUsage when `file_or_profile` is neither a profile nor a file.
-Result<Loaded> load(std::string_view file_or_profile, const Environment& environment, const UserMap& user_map = {});
+/// `session`: exceptions to merge behind the policy's own drop-ins, also behind a profile.
+Result<Loaded> load(std::string_view file_or_profile, const Environment& environment, const UserMap& user_map = {},
+                    std::span<const Document> session = {});
 
 /// "amnesia=1000,clearnet=1001", the argument of --user-map; empty gives no pins. Fails with kUsage: no "=", an empty
 /// name, a number that is none, 4294967295, a name twice.

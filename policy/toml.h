@@ -48,6 +48,8 @@ struct Document {
   std::string name;  ///< As messages name it: the path, or a profile's file name.
   std::string text;  ///< UTF-8.
   bool is_drop_in = false;
+  /// An exception of this session, a drop-in as well: may have [[direct]], and says who added it under [added].
+  bool is_session = false;
 };
 
 /// Line `line` (from 1) of `text` without its newline; empty when there is none.

@@ -1,0 +1,81 @@
+#include "cli/session_change.h"
+
+#include <fmt/format.h>
+
+#include "cli/aftermath.h"
+#include "cli/in_charge.h"
+#include "cli/live_system.h"
+#include "cli/operand.h"
+#include "cli/proof_check.h"
+#include "cli/session_entries.h"
+#include "cli/transaction_report.h"
+#include "policy/read.h"
+#include "policy/system_environment.h"
+
+namespace tails::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Kind = iptc::Outcome::Kind;
+
+/// What the hooks would put in force, with the accounts of this run on top of those that `apply` was told.
+InCharge charge_of(const iptc::System& system, const GlobalOptions& given) {
+  GlobalOptions plain = given;
+  plain.user_map.clear();
+  InCharge charge = find_in_charge(system, plain);
+  for (const auto& [name, uid] : given.user_map) charge.global.user_map.insert_or_assign(name, uid);
+  return charge;
+}
+
+}  // namespace
+
+Result<ExitStatus> change_session(const Invocation& invocation, const SessionChange& change) {
+  const Clock::time_point start = Clock::now();
+  const auto refused = [&](const Error& error) { return report_refusal(invocation, error, Clock::now() - start); };
+  const LiveSystem system;
+  const policy::SystemEnvironment environment;
+  const InCharge charge = charge_of(system.get(), invocation.global);
+  const std::string policy = policy_in_charge(charge.global);
+  if (change.must_fit) {
+    const auto loaded = policy::load(policy, environment, charge.global.user_map, change.session);
+    if (!loaded) return refused(loaded.error());
+  }
+  const Result<Operand> wanted = load_policy_with_session(policy, charge.global, environment, change.session);
+  if (!wanted) return refused(wanted.error());
+  iptc::Options options =
+      transaction_options(charge.global, recorded_name(wanted->policy->name, wanted->policy->source));
+  options.check = proof_check(*wanted, charge.global, environment);
+
+  if (!charge.is_in_force || charge.is_lockdown) {
+    if (auto sound = options.check(wanted->rules); !sound) return refused(sound.error());
+    if (auto done = change.before(); !done) return refused(done.error());
+    if (auto done = change.after(); !done) return refused(done.error());
+    iptc::Outcome untouched;
+    untouched.kind = Kind::kUnchanged;
+    return report(invocation, untouched,
+                  change.success + "; no policy is in force, so it counts from the next `tails-iptc apply`.",
+                  Clock::now() - start);
+  }
+
+  if (auto done = change.before(); !done) return refused(done.error());
+  const Result<iptc::Outcome> outcome = iptc::commit(system.get(), wanted->rules, options);
+  const bool is_in_force = outcome && (outcome->kind == Kind::kApplied || outcome->kind == Kind::kUnchanged);
+  if (!is_in_force) {
+    change.take_back();
+    if (!outcome) return refused(outcome.error());
+    return report(invocation, *outcome, "", Clock::now() - start);
+  }
+  if (auto done = change.after(); !done) {
+    change.take_back();
+    // The rules as the folder has the exceptions now.
+    if (const auto before = load_policy_in_charge(charge.global, environment)) {
+      (void)iptc::commit(system.get(), before->rules, options);
+    }
+    return refused(done.error());
+  }
+  note_in_charge(system.get(), charge.global, options.policy);
+  const Aftermath aftermath = end_flows(FlushMode::kRevoked, wanted->rules);
+  return report(invocation, *outcome, change.success + "." + aftermath.text, Clock::now() - start, aftermath);
+}
+
+}  // namespace tails::cli

@@ -1,0 +1,281 @@
+#include "cli/session_entries.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <optional>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "cli/log.h"
+#include "host/guest_entry.h"
+#include "policy/file.h"
+
+namespace tails::cli::session {
+namespace {
+
+constexpr const char* kRunDirectory = "/run/tails-iptc";
+
+/// One option of `session add`, as the policy's key of that name.
+struct Key {
+  std::string_view option;
+  std::string_view kind;
+  bool is_list;
+  bool is_required;
+};
+constexpr std::array kKeys{
+    Key{"--name", "service", false, true},       Key{"--at", "service", false, true},
+    Key{"--ports", "service", true, true},       Key{"--from", "service", true, false},
+    Key{"--allow", "service", true, true},       Key{"--deny", "service", true, false},
+    Key{"--name", "namespace", false, true},     Key{"--host", "namespace", false, true},
+    Key{"--services", "namespace", true, false}, Key{"--internet", "namespace", false, false},
+    Key{"--user", "direct", false, true},        Key{"--out", "direct", true, true},
+    Key{"--lan-dns", "direct", false, false},
+};
+
+tl::unexpected<Error> refused(const std::string& what, int number) {
+  return fail(ErrorKind::kRefused, fmt::format("{}: {} ({})", what, std::strerror(number), strerrorname_np(number)),
+              number == EACCES || number == EPERM ? "Run as root." : "", number);
+}
+
+/// A TOML basic string.
+std::string quoted(std::string_view text) {
+  std::string result = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      result += '\\';
+      result += c;
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
+      result += fmt::format("\\u{:04X}", static_cast<unsigned>(static_cast<unsigned char>(c)));
+    } else {
+      result += c;
+    }
+  }
+  return result + '"';
+}
+
+std::string quoted_list(std::string_view text) {
+  std::vector<std::string> items;
+  while (true) {
+    const size_t comma = text.find(',');
+    std::string_view item = text.substr(0, comma);
+    while (item.starts_with(' ')) item.remove_prefix(1);
+    items.push_back(quoted(item));
+    if (comma == std::string_view::npos) break;
+    text.remove_prefix(comma + 1);
+  }
+  return fmt::format("[{}]", fmt::join(items, ", "));
+}
+
+std::string account_text(uint32_t number) {
+  const auto account = host::find_account(Uid{number});
+  return account && !account->name.empty() ? fmt::format("{} ({})", account->name, number)
+                                           : fmt::format("user {}", number);
+}
+
+std::optional<uint32_t> number_in(const std::string& text) {
+  uint32_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return error == std::errc{} && end != text.data() && number != kInvalidId ? std::optional(number) : std::nullopt;
+}
+
+/// Who sits at the keyboard: the login's user, whom sudo and su leave as it is; else what sudo or pkexec say.
+std::string who() {
+  std::array<char, 16> login{};
+  const int file = open("/proc/self/loginuid", O_RDONLY | O_CLOEXEC);
+  if (file >= 0) {
+    if (read(file, login.data(), login.size() - 1) < 0) login[0] = '\0';
+    close(file);
+  }
+  std::optional<uint32_t> number = number_in(login.data());
+  for (const char* name : {"SUDO_UID", "PKEXEC_UID"}) {
+    const char* value = std::getenv(name);
+    if (!number && value != nullptr) number = number_in(value);
+  }
+  const uint32_t self = geteuid();
+  if (!number || *number == self) return account_text(self);
+  return fmt::format("{}, as {}", account_text(*number), account_text(self));
+}
+
+std::string now() {
+  const std::time_t time = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  std::tm parts{};
+  gmtime_r(&time, &parts);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
+                     parts.tm_hour, parts.tm_min, parts.tm_sec);
+}
+
+uint32_t number_of(const std::string& path) { return number_in(path.substr(path.rfind('/') + 1)).value_or(0); }
+
+const policy::Member* find(const policy::Value& table, std::string_view key) {
+  const auto at = std::ranges::find(table.members, key, &policy::Member::key);
+  return at == table.members.end() ? nullptr : &*at;
+}
+
+std::string value_text(const policy::Value& value) {
+  using Kind = policy::Value::Kind;
+  if (value.kind == Kind::kString) return quoted(value.text);
+  if (value.kind == Kind::kBoolean) return value.boolean ? "true" : "false";
+  if (value.kind == Kind::kInteger) return std::to_string(value.integer);
+  std::vector<std::string> items;
+  for (const policy::Value& item : value.items) items.push_back(value_text(item));
+  return fmt::format("[{}]", fmt::join(items, ", "));
+}
+
+std::optional<Entry> entry_of(const policy::Document& document) {
+  const auto root = policy::parse_toml(document);
+  if (!root) return std::nullopt;
+  Entry entry;
+  entry.number = number_of(document.name);
+  entry.path = document.name;
+  for (const policy::Member& member : root->members) {
+    if (member.key == "added") {
+      const policy::Member* by = find(member.value, "by");
+      const policy::Member* at = find(member.value, "at");
+      if (by != nullptr) entry.added_by = by->value.text;
+      if (at != nullptr) entry.added_at = at->value.text;
+    } else if (member.value.kind == policy::Value::Kind::kArray && !member.value.items.empty()) {
+      entry.kind = member.key;
+      std::vector<std::string> words;
+      for (const policy::Member& key : member.value.items.front().members) {
+        words.push_back(fmt::format("{} = {}", key.key, value_text(key.value)));
+      }
+      entry.text = fmt::format("{}", fmt::join(words, ", "));
+    }
+  }
+  return entry.number == 0 ? std::nullopt : std::optional(entry);
+}
+
+std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
+
+std::string unfinished(const policy::Document& document) { return document.name + ".new"; }
+std::string aside(const Entry& entry) { return entry.path + ".removed"; }
+
+}  // namespace
+
+std::string folder() {
+  struct stat status {};
+  const bool is_known = stat("/proc/thread-self/ns/net", &status) == 0;
+  return fmt::format("{}/session-{}", kRunDirectory, is_known ? status.st_ino : 0);
+}
+
+std::vector<policy::Document> documents() {
+  auto read = policy::read_session(folder());
+  if (read) return std::move(*read);
+  log::warning(
+      fmt::format("the exceptions of this session are left out: {}. {}", read.error().message, read.error().remedy));
+  return {};
+}
+
+std::vector<Entry> entries() {
+  std::vector<Entry> all;
+  for (const policy::Document& document : documents()) {
+    if (auto entry = entry_of(document)) all.push_back(std::move(*entry));
+  }
+  return all;
+}
+
+std::vector<policy::Document> fitting(const std::vector<policy::Document>& all,
+                                      const std::function<Result<void>(std::span<const policy::Document>)>& load) {
+  if (all.empty() || load(all) || !load({})) return all;
+  std::vector<policy::Document> fit;
+  for (const policy::Document& document : all) {
+    fit.push_back(document);
+    const auto loaded = load(fit);
+    if (loaded) continue;
+    fit.pop_back();
+    log::warning(
+        fmt::format("exception {0} of this session does not fit the policy and is left out: {1}; "
+                    "`tails-iptc session remove {0}` ends it",
+                    number_of(document.name), first_line(loaded.error().message)));
+  }
+  return fit;
+}
+
+Result<policy::Document> make(std::string_view kind, const Arguments& arguments) {
+  const auto is_kind = [&](const Key& key) { return key.kind == kind; };
+  if (std::ranges::none_of(kKeys, is_kind)) {
+    return fail(ErrorKind::kUsage, fmt::format("\"{}\" is no kind of exception", kind),
+                "It is one of service, namespace, direct.");
+  }
+  std::string body;
+  for (const Key& key : kKeys) {
+    const auto value = arguments.value(key.option);
+    if (!is_kind(key)) {
+      const bool is_shared =
+          std::ranges::any_of(kKeys, [&](const Key& other) { return is_kind(other) && other.option == key.option; });
+      if (!value || is_shared) continue;
+      return fail(ErrorKind::kUsage, fmt::format("{} is for a {}, not for a {}", key.option, key.kind, kind));
+    }
+    if (!value) {
+      if (!key.is_required) continue;
+      return fail(ErrorKind::kUsage, fmt::format("session add {} needs {}", kind, key.option),
+                  "`tails-iptc session add --help` has examples.");
+    }
+    std::string name(key.option.substr(2));
+    std::ranges::replace(name, '-', '_');
+    // A flag has no text.
+    body += fmt::format("{} = {}\n", name,
+                        value->empty() ? "true"
+                        : key.is_list  ? quoted_list(*value)
+                                       : quoted(*value));
+  }
+  uint32_t number = 1;
+  for (const Entry& entry : entries()) number = std::max(number, entry.number + 1);
+  return policy::Document{
+      fmt::format("{}/{:04}.toml", folder(), number),
+      fmt::format("schema = 1\n\n[added]\nby = {}\nat = {}\n\n[[{}]]\n{}", quoted(who()), quoted(now()), kind, body),
+      true, true};
+}
+
+Result<void> prepare(const policy::Document& document) {
+  const std::string where = folder();
+  for (const std::string& path : {std::string(kRunDirectory), where}) {
+    if (mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) return refused("cannot make " + path, errno);
+  }
+  const std::string path = unfinished(document);
+  const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+  if (file < 0) return refused("cannot make " + path, errno);
+  const bool is_written =
+      write(file, document.text.data(), document.text.size()) == static_cast<ssize_t>(document.text.size()) &&
+      fchmod(file, 0644) == 0;
+  const int error = errno;
+  close(file);
+  if (is_written) return {};
+  discard(document);
+  return refused("cannot write " + path, error);
+}
+
+Result<void> keep(const policy::Document& document) {
+  if (rename(unfinished(document).c_str(), document.name.c_str()) == 0) return {};
+  return refused("cannot keep " + document.name, errno);
+}
+
+void discard(const policy::Document& document) {
+  unlink(unfinished(document).c_str());
+  rmdir(folder().c_str());  // Only where it is empty.
+}
+
+Result<void> set_aside(const Entry& entry) {
+  if (rename(entry.path.c_str(), aside(entry).c_str()) == 0) return {};
+  return refused("cannot remove " + entry.path, errno);
+}
+
+void put_back(const Entry& entry) { rename(aside(entry).c_str(), entry.path.c_str()); }
+
+void forget(const Entry& entry) {
+  unlink(aside(entry).c_str());
+  rmdir(folder().c_str());
+}
+
+}  // namespace tails::cli::session

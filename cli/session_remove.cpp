@@ -1,0 +1,55 @@
+#include <algorithm>
+#include <charconv>
+
+#include <fmt/format.h>
+
+#include "cli/commands.h"
+#include "cli/run_lock.h"
+#include "cli/session_change.h"
+#include "cli/session_entries.h"
+
+namespace tails::cli {
+namespace {
+
+Result<ExitStatus> run(const Invocation& invocation) {
+  const Result<RunLock> lock = RunLock::take(invocation.global.wait);
+  if (!lock) return tl::unexpected(lock.error());
+  const std::string& word = invocation.arguments.operands().front();
+  uint32_t number = 0;
+  (void)std::from_chars(word.data(), word.data() + word.size(), number);
+  const std::vector<session::Entry> entries = session::entries();
+  const auto entry = std::ranges::find(entries, number, &session::Entry::number);
+  if (entry == entries.end() || std::to_string(number) != word) {
+    return fail(ErrorKind::kUsage, fmt::format("this session has no exception \"{}\"", word),
+                "`tails-iptc session list` numbers them.");
+  }
+  SessionChange change;
+  change.session = session::documents();
+  std::erase_if(change.session, [&](const policy::Document& document) { return document.name == entry->path; });
+  // Before the transaction: a run that is killed in between must not have the next `apply` grant it again.
+  change.before = [&] { return session::set_aside(*entry); };
+  change.take_back = [&] { session::put_back(*entry); };
+  change.after = [&]() -> Result<void> {
+    session::forget(*entry);
+    return {};
+  };
+  change.success = fmt::format("Removed exception {}", number);
+  return change_session(invocation, change);
+}
+
+}  // namespace
+
+constinit const Command kSessionRemove{
+    .name = "session remove",
+    .group = Group::kRules,
+    .summary = "End an exception before the session does",
+    .description =
+        "Puts the policy in force without it, in one transaction, and removes the flows that only the exception "
+        "allowed. A namespace is to be taken down first (`netns down NAME`).",
+    .options = {},
+    .operands = {.name = "NUMBER", .help = "As `session list` has it", .least = 1, .most = 1},
+    .example = "sudo tails-iptc session remove 1",
+    .run = run,
+};
+
+}  // namespace tails::cli
