@@ -6,6 +6,7 @@
 #include "cli/in_charge.h"
 #include "cli/live_system.h"
 #include "cli/operand.h"
+#include "cli/owner_tags.h"
 #include "cli/proof_check.h"
 #include "cli/session_entries.h"
 #include "cli/transaction_report.h"
@@ -40,8 +41,12 @@ Result<ExitStatus> change_session(const Invocation& invocation, const SessionCha
     const auto loaded = policy::load(policy, environment, charge.global.user_map, change.session);
     if (!loaded) return refused(loaded.error());
   }
-  const Result<Operand> wanted = load_policy_with_session(policy, charge.global, environment, change.session);
+  Result<Operand> wanted = load_policy_with_session(policy, charge.global, environment, change.session);
   if (!wanted) return refused(wanted.error());
+  // As `reconfigure` does: a wire filter behind this machine goes on needing the tags that it was told to write.
+  if (const Result<iptc::Live> live = iptc::read_live(system.get()); live && writes_owner_tags(live->rules)) {
+    if (const Result<void> added = add_owner_tags(*wanted); !added) return refused(added.error());
+  }
   iptc::Options options =
       transaction_options(charge.global, recorded_name(wanted->policy->name, wanted->policy->source));
   options.check = proof_check(*wanted, charge.global, environment);

@@ -11,10 +11,10 @@ Result<WirePolicy> load_wire_policy(const GlobalOptions& global, std::string_vie
   const policy::SystemEnvironment environment;
   Result<Operand> loaded = load_policy_in_charge(global, environment);
   if (!loaded) return tl::unexpected(loaded.error());
-  WirePolicy result{*std::move(loaded->policy), std::move(loaded->rules), {}};
-  if (auto holds = proof_check(result.policy, global, environment)(result.rules); !holds) {
+  if (auto holds = proof_check(*loaded, global, environment)(loaded->rules); !holds) {
     return tl::unexpected(holds.error());
   }
+  WirePolicy result{*std::move(loaded->policy), std::move(loaded->rules), {}};
   fastpath::WireView& view = result.view;
   view.pass_arp = result.policy.wire.pass_arp;
   view.pass_dhcp = result.policy.wire.pass_dhcp;
