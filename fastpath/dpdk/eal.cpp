@@ -87,8 +87,8 @@ Result<Eal> Eal::start(const std::vector<std::string>& arguments) {
   if (sched_getaffinity(0, sizeof running->cores, &running->cores) != 0) {
     return fail(ErrorKind::kRefused, "the kernel does not say which cores there are", {}, errno);
   }
-  running->arguments = arguments;
-  running->arguments.insert(running->arguments.begin(), "tails-iptc-fastpath");
+  running->arguments.emplace_back("tails-iptc-fastpath");
+  running->arguments.insert(running->arguments.end(), arguments.begin(), arguments.end());
   for (std::string& word : running->arguments) running->argv.push_back(word.data());
   if (rte_eal_init(static_cast<int>(running->argv.size()), running->argv.data()) < 0) {
     const int reason = rte_errno;
