@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 
 #include <fmt/format.h>
@@ -99,7 +100,9 @@ ExitStatus lock_down(const Invocation& invocation, Error error, Clock::time_poin
 void tell_first(std::optional<std::string> notice, Result<iptc::Outcome>& outcome) {
   if (!notice) return;
   if (outcome) {
-    outcome->notices.insert(outcome->notices.begin(), *std::move(notice));
+    std::vector<std::string>& notices = outcome->notices;
+    notices.push_back(*std::move(notice));
+    std::rotate(notices.begin(), notices.end() - 1, notices.end());
   } else {
     log::notice(*notice);
   }
