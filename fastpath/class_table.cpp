@@ -19,8 +19,7 @@ std::vector<uint16_t> borders_of(const Way& way) {
     }
   }
   std::ranges::sort(borders);
-  const auto rest = std::ranges::unique(borders);
-  borders.erase(rest.begin(), rest.end());
+  borders.erase(std::unique(borders.begin(), borders.end()), borders.end());  // clang 14 cannot read the ranges form
   return borders;
 }
 

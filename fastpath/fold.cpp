@@ -379,8 +379,7 @@ std::vector<uint32_t> borders(const Table& table) {
     }
   }
   std::ranges::sort(starts);
-  const auto rest = std::ranges::unique(starts);
-  starts.erase(rest.begin(), rest.end());
+  starts.erase(std::unique(starts.begin(), starts.end()), starts.end());  // clang 14 cannot read the ranges form
   return starts;
 }
 

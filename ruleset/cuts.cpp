@@ -115,8 +115,7 @@ class Collector {
 template <class T>
 void sort_unique(std::vector<T>& values) {
   std::ranges::sort(values);
-  const auto repeated = std::ranges::unique(values);
-  values.erase(repeated.begin(), repeated.end());
+  values.erase(std::unique(values.begin(), values.end()), values.end());  // clang 14 cannot read the ranges form
 }
 
 }  // namespace
