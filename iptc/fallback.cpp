@@ -26,14 +26,15 @@ enum Way : uint8_t { kStateForConntrack, kPortsForMultiport, kNothingForComment,
 
 /// What is missing, and what its rules do instead.
 struct WayWords {
+  kernel::ExtensionKind kind;
   std::string_view missing;
   std::string_view instead;
 };
 constexpr std::array<WayWords, 4> kWords = {{
-    {"match \"conntrack\"", "asked by the match \"state\""},
-    {"match \"multiport\"", "written as one rule for each range of ports"},
-    {"match \"comment\"", "written without comments"},
-    {"target \"NFLOG\"", "logged by LOG, in the kernel's log"},
+    {kernel::ExtensionKind::kMatch, "conntrack", "asked by the match \"state\""},
+    {kernel::ExtensionKind::kMatch, "multiport", "written as one rule for each range of ports"},
+    {kernel::ExtensionKind::kMatch, "comment", "written without comments"},
+    {kernel::ExtensionKind::kTarget, "NFLOG", "logged by LOG, in the kernel's log"},
 }};
 
 /// Whether the kernel was asked for every one of `forms` and has none.
@@ -156,10 +157,13 @@ class Replacer {
     for (size_t way = 0; way < counts_.size(); ++way) {
       const size_t count = counts_.at(way);
       if (count == 0) continue;
-      result.push_back(fmt::format("This kernel has no {} of {}: {} rule{} of {} {} {}.", kWords.at(way).missing,
-                                   kernel::family_name(table_.family), count, count == 1 ? "" : "s",
-                                   kernel::table_words(table_.family, to_string(table_.name)),
-                                   count == 1 ? "is" : "are", kWords.at(way).instead));
+      const WayWords& words = kWords.at(way);
+      result.push_back(fmt::format("This kernel has no {} \"{}\" of {} (module {}): {} rule{} of {} {} {}.",
+                                   words.kind == kernel::ExtensionKind::kMatch ? "match" : "target", words.missing,
+                                   kernel::family_name(table_.family),
+                                   kernel::source_of(table_.family, words.kind, words.missing).module, count,
+                                   count == 1 ? "" : "s", kernel::table_words(table_.family, to_string(table_.name)),
+                                   count == 1 ? "is" : "are", words.instead));
     }
     return result;
   }

@@ -115,16 +115,18 @@ TEST(Fallback, IsToldInFullSentences) {
   MemoryFiles files;
   const auto outcome = commit({kernel, files}, policy::lower(everything()), {});
   ASSERT_TRUE(outcome) << outcome.error().message;
-  EXPECT_THAT(
-      outcome->notices,
-      ElementsAre("This kernel has no match \"multiport\" of IPv6: 2 rules of table \"filter\" of IPv6 are written "
-                  "as one rule for each range of ports.",
-                  "This kernel has no target \"NFLOG\" of IPv6: 1 rule of table \"filter\" of IPv6 is logged by "
-                  "LOG, in the kernel's log.",
-                  "This kernel has no match \"multiport\" of IPv4: 13 rules of table \"filter\" of IPv4 are "
-                  "written as one rule for each range of ports.",
-                  "This kernel has no target \"NFLOG\" of IPv4: 1 rule of table \"filter\" of IPv4 is logged by "
-                  "LOG, in the kernel's log."));
+  EXPECT_THAT(outcome->notices, ElementsAre("This kernel has no match \"multiport\" of IPv6 (module xt_multiport): 2 "
+                                            "rules of table \"filter\" of IPv6 are written "
+                                            "as one rule for each range of ports.",
+                                            "This kernel has no target \"NFLOG\" of IPv6 (module xt_NFLOG): 1 rule of "
+                                            "table \"filter\" of IPv6 is logged by "
+                                            "LOG, in the kernel's log.",
+                                            "This kernel has no match \"multiport\" of IPv4 (module xt_multiport): 13 "
+                                            "rules of table \"filter\" of IPv4 are "
+                                            "written as one rule for each range of ports.",
+                                            "This kernel has no target \"NFLOG\" of IPv4 (module xt_NFLOG): 1 rule of "
+                                            "table \"filter\" of IPv4 is logged by "
+                                            "LOG, in the kernel's log."));
 }
 
 TEST(Fallback, KeepsOriginsOfRulesThatBecameSeveral) {
@@ -180,13 +182,14 @@ TEST(Fallback, WritesEachRangeOfPortsAsARule) {
       ruleset::OwnerMatch::is(Uid{7}), ruleset::CommentMatch{"why"}};
   rule.target = ruleset::Accept{};
   ruleset::RuleSet rules = one_rule(rule);
-  EXPECT_THAT(
-      replace_missing(rules.tables[0],
-                      features_without({ExtensionId::kMultiport1, ExtensionId::kMultiport0, ExtensionId::kComment0})),
-      ElementsAre("This kernel has no match \"multiport\" of IPv4: 1 rule of table \"filter\" of IPv4 is written "
-                  "as one rule for each range of ports.",
-                  "This kernel has no match \"comment\" of IPv4: 1 rule of table \"filter\" of IPv4 is written "
-                  "without comments."));
+  EXPECT_THAT(replace_missing(rules.tables[0], features_without({ExtensionId::kMultiport1, ExtensionId::kMultiport0,
+                                                                 ExtensionId::kComment0})),
+              ElementsAre("This kernel has no match \"multiport\" of IPv4 (module xt_multiport): 1 rule of table "
+                          "\"filter\" of IPv4 is written "
+                          "as one rule for each range of ports.",
+                          "This kernel has no match \"comment\" of IPv4 (module xt_comment): 1 rule of table "
+                          "\"filter\" of IPv4 is written "
+                          "without comments."));
   EXPECT_EQ(output_text(rules),
             "-A OUTPUT -p tcp -m tcp --dport 80 --tcp-flags FIN,SYN,RST,ACK SYN -m owner --uid-owner 7 -j ACCEPT\n"
             "-A OUTPUT -p tcp -m tcp --dport 8000:8020 --tcp-flags FIN,SYN,RST,ACK SYN -m owner --uid-owner 7 -j "
@@ -210,7 +213,8 @@ TEST(Fallback, AsksStatesByTheOldMatch) {
   ruleset::RuleSet rules = one_rule(rule);
   EXPECT_THAT(replace_missing(rules.tables[0], features_without({ExtensionId::kConntrack1, ExtensionId::kConntrack2,
                                                                  ExtensionId::kConntrack3})),
-              ElementsAre("This kernel has no match \"conntrack\" of IPv4: 1 rule of table \"filter\" of IPv4 is asked "
+              ElementsAre("This kernel has no match \"conntrack\" of IPv4 (module xt_conntrack): 1 rule of table "
+                          "\"filter\" of IPv4 is asked "
                           "by the match \"state\"."));
   EXPECT_EQ(output_text(rules), "-A OUTPUT -m state ! --state RELATED,ESTABLISHED -j ACCEPT\n");
 }
