@@ -229,9 +229,12 @@ Bdd PacketSpace::plausible_flow(Hook hook) const {
   const Bdd original = direction(Direction::kOriginal);
   const Bdd set = implies(states(ConnState::kNew), original) & implies(has_recorded(), has_flow() & original);
   if (family_ == Family::kIpv4 || hook == Hook::kOutput) return set;
-  const Prefix loopback = Prefix::host(kLoopbackV6);
-  return set &
-         implies(inside(layout_.source, loopback) | inside(layout_.destination, loopback), in(kLoopbackInterface));
+  const auto is = [&](const Field& end, const IpAddress& address) { return inside(end, Prefix::host(address)); };
+  const Bdd of_loopback = is(layout_.source, kLoopbackV6) | is(layout_.destination, kLoopbackV6);
+  const Bdd possible = set & implies(of_loopback, in(kLoopbackInterface));
+  if (hook != Hook::kInput) return possible;
+  const IpAddress nobody = IpAddress::v6(0, 0);
+  return possible - (is(layout_.destination, nobody) | (has_recorded() & is(layout_.recorded_destination, nobody)));
 }
 
 Bdd PacketSpace::plausible_rest(Hook hook) const {

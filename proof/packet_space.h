@@ -74,7 +74,8 @@ class PacketSpace {
   // The packets that a kernel can make. One of plausible_flow has some status and some kinds of address that make it
   // one of plausible_rest() as well.
   /// NEW opens a flow, and only a flow has a recorded destination. From or to ::1 nothing comes in but by loopback
-  /// (ip6_rcv_core in net/ipv6/ip6_input.c drops it before any rule; 127/8 may come, where route_localnet says so).
+  /// (ip6_rcv_core in net/ipv6/ip6_input.c drops it before any rule; 127/8 may come, where route_localnet says so), and
+  /// :: is nobody's address to come to.
   [[nodiscard]] Bdd plausible_flow(Hook hook) const;
   /// ESTABLISHED has seen a reply, NEW has not. Well-known addresses are of their kind (127/8 and ::1 LOCAL, 224/4 and
   /// ff00::/8 MULTICAST), and what is LOCAL leaves by loopback (__ip_route_output_key in net/ipv4/route.c).

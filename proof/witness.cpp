@@ -66,6 +66,10 @@ void prefer_flow_and_interfaces(Wishes& wishes, const PacketSpace& space, Hook h
   wishes.prefer(space.direction(Direction::kOriginal));
   wishes.prefer(~space.has_recorded());
   wishes.prefer(space.layout().later_fragment, 0);
+  // In the reply's direction only ICMP errors are RELATED (net/netfilter/nf_conntrack_core.c).
+  const uint8_t icmp = space.family() == Family::kIpv4 ? protocol::kIcmp : protocol::kIcmpv6;
+  wishes.prefer(PacketSpace::implies(space.states(ConnState::kRelated) - space.direction(Direction::kOriginal),
+                                     space.protocol(icmp)));
   // TCP as a plain program sends it in this state: else another protocol makes the better example.
   const Bdd opens = space.states(ConnState::kNew | ConnState::kRelated);
   const auto flags = [&](uint8_t value) { return space.equals(space.layout().tcp_flags, value); };
@@ -118,11 +122,13 @@ void prefer_transport(Wishes& wishes, const PacketSpace& space, const Familiar& 
                          [&](Port number) { return space.equals(l.source_port, number); });
   constexpr std::array kFlags = {tcp_flag::kSyn, tcp_flag::kAck, uint8_t{tcp_flag::kPsh | tcp_flag::kAck}};
   wishes.prefer_first_of(kFlags, [&](uint8_t flags) { return space.equals(l.tcp_flags, flags); });
-  // Echo request, unreachable port, echo reply.
+  // An error where the state is one of errors, else an echo request; unreachable port, echo request, echo reply.
   using TypeAndCode = std::pair<uint8_t, uint8_t>;
   const bool is_v4 = space.family() == Family::kIpv4;
-  const std::array types = is_v4 ? std::array{TypeAndCode{8, 0}, TypeAndCode{3, 3}, TypeAndCode{0, 0}}
-                                 : std::array{TypeAndCode{128, 0}, TypeAndCode{1, 4}, TypeAndCode{129, 0}};
+  std::array types = is_v4 ? std::array{TypeAndCode{3, 3}, TypeAndCode{8, 0}, TypeAndCode{0, 0}}
+                           : std::array{TypeAndCode{1, 4}, TypeAndCode{128, 0}, TypeAndCode{129, 0}};
+  const Bdd of_errors = space.states(ConnState::kRelated | ConnState::kInvalid);
+  if (!(wishes.set() - of_errors).is_never()) std::swap(types[0], types[1]);
   wishes.prefer_first_of(types, [&](const TypeAndCode& type) {
     return space.equals(l.icmp_type, type.first) & space.equals(l.icmp_code, type.second);
   });

@@ -89,6 +89,9 @@ Result<Details> Sender::prepare(const Packet& packet) {
     case ConnState::kEstablished: {
       FlowEntry flow = flow_of(packet, is_reply);
       if (!is_reply) flow.nat = packet.recorded_nat;
+      // Both open at once: else no SYN comes back in a flow that conntrack goes on with.
+      const bool is_syn = (packet.tcp_flags & (tcp_flag::kSyn | tcp_flag::kAck)) == tcp_flag::kSyn;
+      flow.has_reply = !(is_reply && packet.protocol == protocol::kTcp && is_syn);
       if (auto made = ensure_flow(flow); !made) return tl::unexpected(made.error());
       Details details;
       if (packet.is_icmp()) details.sequence = 0x10001;  // the identifier of the entry's echo
