@@ -8,7 +8,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "ruleset/text_reader.h"
+#include "ruleset/text_writer.h"
 #include "tests/cli/program.h"
+#include "tests/proof/mutants.h"
 
 namespace tails::test {
 namespace {
@@ -121,6 +124,59 @@ TEST_F(ProofCommands, ExplainSaysOfEveryExampleWhatTheProofSays) {
     }
   }
   EXPECT_GT(examples, 10);
+}
+
+// As above, of mutants of the profile from all over it. One process for each proof, one for each example, which takes
+// its time: TAILS_MUTANTS=N for more.
+TEST_F(ProofCommands, ExplainSaysOfEveryExampleOfMutantsWhatTheProofSays) {
+  const char* const wanted = std::getenv("TAILS_MUTANTS");
+  const size_t count = wanted == nullptr ? 10 : std::stoul(wanted);
+  const auto v4 = ruleset::read_save(rules("4"), Family::kIpv4, "v4.rules");
+  const auto v6 = ruleset::read_save(rules("6"), Family::kIpv6, "v6.rules");
+  ASSERT_TRUE(v4 && v6);
+  ruleset::RuleSet whole = *v4;
+  whole.tables.insert(whole.tables.end(), v6->tables.begin(), v6->tables.end());
+  const auto mutants = proof::testing::mutants_of(whole);
+  size_t examples = 0;
+  size_t accepted = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const auto& mutant = mutants[(2 * i + 1) * mutants.size() / (2 * count)];
+    const std::string operand = file("m4.rules", ruleset::write_save(mutant.rules, Family::kIpv4)) + "," +
+                                file("m6.rules", ruleset::write_save(mutant.rules, Family::kIpv6));
+    const auto proved = with_accounts({"--policy", "tails", "--json", "prove", operand});
+    ASSERT_LE(proved.status, 1) << proved.err;
+    const Json answer = Json::parse(proved.out);
+    EXPECT_EQ(proved.status, answer.at("holds") == true ? 0 : 1);
+    for (const Json& one : answer.at("properties")) {
+      if (one.at("holds") == true || one.at("counterexample").is_null()) continue;
+      ++examples;
+      const auto explained = with_accounts(
+          {"--policy", "tails", "--json", "explain", "--packet", file("packet.json", one.dump()), operand});
+      ASSERT_EQ(explained.status, 0) << explained.err;
+      const Json evaluation = Json::parse(explained.out);
+      EXPECT_EQ(evaluation.at("packet"), one.at("counterexample"));
+      EXPECT_EQ(evaluation.at("rule"), one.at("rule")) << mutant.change << one;
+      const std::string name = one.at("name");
+      // What is too closed fails these two as well, and says which.
+      const bool may_be_closed = name == "lowering" || name == "blocked-is-logged";
+      if (!may_be_closed) {
+        EXPECT_EQ(evaluation.at("verdict"), "accept") << mutant.change << one;
+      }
+      accepted += evaluation.at("verdict") == "accept" ? 1U : 0U;
+    }
+    const Json compared = Json::parse(with_accounts({"--json", "diff", "tails", operand}).out);
+    for (const Json& one : compared.at("differences")) {
+      const auto explained = with_accounts(
+          {"--policy", "tails", "--json", "explain", "--packet", file("packet.json", one.dump()), operand});
+      ASSERT_EQ(explained.status, 0) << explained.err;
+      const Json evaluation = Json::parse(explained.out);
+      EXPECT_EQ(evaluation.at("verdict"), one.at("b")) << mutant.change << one;
+      EXPECT_EQ(evaluation.at("rule"), one.at("b_rule")) << mutant.change << one;
+      ++examples;
+    }
+  }
+  EXPECT_GT(examples, 2 * count);
+  EXPECT_GT(accepted, count);
 }
 
 TEST_F(ProofCommands, TheShownExplainCommandDoesWhatItSays) {
