@@ -109,10 +109,13 @@ class FamilyComparison {
     const Bdd sure_source = plausible(model_.surely(source), hook) - sure_verdict - sure_destination;
     const Bdd sure = sure_verdict | sure_destination | sure_source;
     const Bdd doubtful = plausible(model_.possibly(verdict | destination | source), hook) - sure;
-    list(sure_verdict, hook, Kind::kVerdict);
-    list(sure_destination, hook, Kind::kDestination);
-    list(sure_source, hook, Kind::kSource);
-    list(doubtful, hook, Kind::kUnknown);
+    const auto by_rule = [&](const Difference& difference) { return class_of(difference, hook); };
+    list(sure_verdict, hook, Kind::kVerdict, by_rule);
+    list(sure_destination, hook, Kind::kDestination, by_rule);
+    // One line for all that the one masquerades and the other does not, whichever rules let it pass.
+    list(sure_source, hook, Kind::kSource,
+         [&](const Difference& difference) { return same_source(a, difference) & same_source(b, difference); });
+    list(doubtful, hook, Kind::kUnknown, by_rule);
   }
 
   [[nodiscard]] Bdd plausible(const Bdd& set, Hook hook) const { return model_.space().plausible_among(set, hook); }
@@ -146,8 +149,19 @@ class FamilyComparison {
     return (any_a | any_b) - same;
   }
 
+  /// The packets whose source one side translates as it does the example's.
+  [[nodiscard]] Bdd same_source(const Side& side, const Difference& difference) const {
+    const std::vector<bool> at = model_.space().assignment(difference.packet, model_.variables());
+    Bdd same = Bdd::always();
+    for (const auto& [action, packets] : side.translations) {
+      if (action.kind == NatAction::Kind::kSource) same &= packets.at(at) ? packets : ~packets;
+    }
+    return same;
+  }
+
   /// Takes class after class out of `set`.
-  void list(Bdd set, Hook hook, Kind kind) {
+  template <class ClassOf>
+  void list(Bdd set, Hook hook, Kind kind, const ClassOf& class_of) {
     while (!set.is_never() && !BddSession::is_exhausted()) {
       if (comparison_.differences.size() == most_) {
         comparison_.has_more = true;
@@ -158,7 +172,7 @@ class FamilyComparison {
       difference.packet = plainest(set, model_.space(), hook, familiar_);
       difference.a = evaluator_a_.explain(difference.packet);
       difference.b = evaluator_b_.explain(difference.packet);
-      const Bdd rest = set - class_of(difference, hook);
+      const Bdd rest = set - class_of(difference);
       const std::vector<bool> at = model_.space().assignment(difference.packet, model_.variables());
       const bool is_new = !rest.at(at);
       comparison_.differences.push_back(std::move(difference));

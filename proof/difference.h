@@ -38,7 +38,8 @@ struct Comparison {
 /// on both sides (see Unknowns).
 ///
 /// Differences that one rule (or one entry of a policy: rules of one origin) makes on the side that lets packets
-/// through are one class. IPv4 comes before IPv6, OUTPUT before INPUT before FORWARD.
+/// through are one class; so is everything that only one side masquerades. IPv4 comes before IPv6, OUTPUT before INPUT
+/// before FORWARD.
 ///
 /// Fails with kRefused when the diagrams outgrow BddSession::kMaxNodes. Not thread-safe: BuDDy is one per process.
 Result<Comparison> compare(const ruleset::RuleSet& a, const ruleset::RuleSet& b, const Familiar& familiar,

@@ -79,6 +79,9 @@ void prefer_flow_and_interfaces(Wishes& wishes, const PacketSpace& space, Hook h
   const auto in = [&](const InterfaceName& name) { return is_known(space, name) ? space.in(name) : Bdd(); };
   if (hook != Hook::kInput) wishes.prefer_first_of(familiar.interfaces, out);
   if (hook != Hook::kOutput) wishes.prefer_first_of(familiar.interfaces, in);
+  // By loopback a packet for 127.0.0.1 is the better example, even where it needs another user.
+  const IpAddress home = space.family() == Family::kIpv4 ? kLoopbackV4 : kLoopbackV6;
+  wishes.prefer(PacketSpace::implies(space.out(kLoopbackInterface), at(space, space.layout().destination, home)));
 }
 
 void prefer_owner(Wishes& wishes, const PacketSpace& space, const Familiar& familiar) {
