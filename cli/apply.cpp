@@ -6,6 +6,7 @@
 #include "cli/aftermath.h"
 #include "cli/commands.h"
 #include "cli/confirmation.h"
+#include "cli/host_settings.h"
 #include "cli/in_charge.h"
 #include "cli/log.h"
 #include "cli/operand.h"
@@ -34,6 +35,9 @@ constexpr std::array kOptions{
                .help =
                    "Where the policy cannot be put in place, block all traffic instead of leaving the machine as it "
                    "was (exit status 4); for boot"},
+    OptionSpec{.name = "--host",
+               .help = "Also set what the policy's [host] names: kernel parameters and /etc/resolv.conf"},
+    OptionSpec{.name = "--persist", .help = "With --host: the kernel parameters for later boots too, in /etc/sysctl.d"},
     OptionSpec{.name = "--flush",
                .help = "Which flows end with it: those that the policy forbids, all, or none",
                .choices = "revoked|all|none",
@@ -140,9 +144,17 @@ Result<ExitStatus> run(const Invocation& invocation) {
   const Result<RunLock> lock = RunLock::take(invocation.global.wait);
   if (!lock) return report_refusal(invocation, lock.error(), Clock::now() - start);
   const LiveSystem system;
+  std::optional<HostSettings> host;
+  if (invocation.arguments.has("--host")) {
+    auto put = HostSettings::put(*wanted->policy, {invocation.arguments.has("--persist"), options.dry_run});
+    if (!put && or_lockdown) return lock_down(invocation, put.error(), start);
+    if (!put) return report_refusal(invocation, put.error(), Clock::now() - start);
+    host = std::move(*put);
+  }
   auto mended = options.dry_run ? std::nullopt : mend_unconfirmed(system.get(), options);
   Result<iptc::Outcome> outcome = iptc::commit(system.get(), wanted->rules, options);
   tell_first(std::move(mended), outcome);
+  if (host && (!outcome || outcome->failure)) host->take_back();
   if (!outcome) return report_refusal(invocation, outcome.error(), Clock::now() - start);
   // Also where nothing changed: an earlier run may have been killed between the rules and the flows.
   Aftermath aftermath;
@@ -155,7 +167,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
   if (outcome->kind == iptc::Outcome::Kind::kDryRun && !invocation.global.json) {
     print(changes(system.get(), wanted->rules, *outcome, invocation.out));
   }
-  std::string text = success(*outcome, name, invocation.out) + aftermath.text;
+  std::string text = success(*outcome, name, invocation.out) + (host ? host->text() : "") + aftermath.text;
   std::optional<unsigned> waits;
   if (*confirm_within && outcome->kind == iptc::Outcome::Kind::kApplied) {
     waits = **confirm_within;

@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include "cli/in_charge.h"
+#include "cli/kernel_offer.h"
 #include "cli/log.h"
 #include "cli/operand.h"
 #include "cli/status_report.h"
@@ -132,6 +133,8 @@ Result<GuestReport> examine(const policy::Namespace& space) {
     if (!*has_ipv6) {
       std::erase_if(wanted.tables, [](const ruleset::Table& table) { return table.family == Family::kIpv6; });
     }
+    // What is live was fitted to this kernel.
+    if (auto fitted = fit_to_kernel(system.get().kernel, wanted, false); !fitted) return tl::unexpected(fitted.error());
     report.rules_as_wanted =
         status_of(space.name, wanted, *live, policy::lockdown()).state == StatusReport::State::kInForce;
     return {};

@@ -307,6 +307,11 @@ std::string status(const StatusReport& report, const std::optional<Waiting>& wai
   }
   Json others = Json::array();
   for (const RuleCount& count : report.other_tables) others.push_back(of(count));
+  Json findings = Json::array();
+  for (const host::Finding& finding : report.findings) {
+    findings.push_back(
+        {{"topic", finding.topic}, {"subject", finding.subject}, {"fact", finding.fact}, {"remedy", finding.remedy}});
+  }
   return document(Json{{"in_force", report.state == StatusReport::State::kInForce},
                        {"state", text(report.state)},
                        {"policy", report.policy},
@@ -314,7 +319,8 @@ std::string status(const StatusReport& report, const std::optional<Waiting>& wai
                        {"entries", std::move(entries)},
                        {"other_tables", std::move(others)},
                        {"confirmation", std::move(confirmation)},
-                       {"kernel", of(report.kernel)}});
+                       {"kernel", of(report.kernel)},
+                       {"findings", std::move(findings)}});
 }
 
 std::string rule_set(const ruleset::RuleSet& rules) {

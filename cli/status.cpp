@@ -1,15 +1,19 @@
 #include <algorithm>
+#include <array>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "cli/commands.h"
 #include "cli/confirmation.h"
+#include "cli/host_findings.h"
 #include "cli/json.h"
 #include "cli/live_system.h"
 #include "cli/log.h"
 #include "cli/operand.h"
 #include "cli/owner_tags.h"
+#include "cli/prometheus.h"
+#include "cli/session_entries.h"
 #include "cli/status_report.h"
 #include "cli/text_diff.h"
 #include "cli/text_table.h"
@@ -19,6 +23,13 @@
 
 namespace tails::cli {
 namespace {
+
+constexpr std::array kOptions{
+    OptionSpec{.name = "--prometheus",
+               .value = "FILE",
+               .help = "Also write the figures there, as node_exporter's textfile collector reads them",
+               .completion = Completion::kFile},
+};
 
 using State = StatusReport::State;
 
@@ -142,6 +153,12 @@ Result<ExitStatus> run(const Invocation& invocation) {
   StatusReport report = status_of(wanted->policy->name, wanted->rules, *live, locked);
   report.kernel = *std::move(kernel);
   const std::optional<Waiting> waiting = waiting_confirmation(system.get());
+  report.findings = find_on_host(*wanted->policy);
+  if (const auto file = invocation.arguments.value("--prometheus")) {
+    const auto written =
+        iptc::write_file(system.get().files, std::string(*file), prometheus(report, session::entries().size()), 0644);
+    if (!written) return tl::unexpected(written.error());
+  }
   if (invocation.global.json) {
     print(json::status(report, waiting));
   } else if (invocation.global.verbosity >= 0) {
@@ -149,7 +166,8 @@ Result<ExitStatus> run(const Invocation& invocation) {
     std::string text = screen.wrap(headline(report, screen)) + "\n";
     if (waiting) text += screen.wrap(waiting_text(*waiting, screen)) + "\n";
     if (report.state == State::kDrift) text += drift_text(report, wanted->rules, live->rules, screen);
-    text += entries_text(report, screen) + others_text(report) + kernel_text(report.kernel, screen);
+    text += entries_text(report, screen) + others_text(report) + on_host_text(report.findings, screen) +
+            kernel_text(report.kernel, screen);
     print(text);
   }
   return report.state == State::kInForce ? ExitStatus::kDone : ExitStatus::kNo;
@@ -166,11 +184,14 @@ constinit const Command kStatus{
         "for each entry of the policy; where not, it names what differs. Also names other xtables tables that "
         "have rules, says whether a change still waits to be confirmed, and whether this kernel offers what the policy "
         "needs (with --json all that it offers; asking "
-        "loads modules, as apply does). Exit status 0 means in force, 1 drift or not in force.",
-    .options = {},
+        "loads modules, as apply does). Names, each with its remedy, what on this machine undoes the policy: kernel "
+        "parameters, resolvers, proxies, left-over namespaces, and what else filters (nf_tables, ufw, firewalld, "
+        "docker, eBPF). Exit status 0 means in force, 1 drift or not in force.",
+    .options = kOptions,
     .example =
         "sudo tails-iptc status\n"
-        "sudo tails-iptc -q status || sudo tails-iptc apply",
+        "sudo tails-iptc -q status || sudo tails-iptc apply\n"
+        "sudo tails-iptc -q status --prometheus /var/lib/prometheus/node-exporter/tails-iptc.prom",
     .run = run,
 };
 

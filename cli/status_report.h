@@ -6,6 +6,7 @@
 
 #include "cli/kernel_offer.h"
 #include "cli/rule_counts.h"
+#include "host/finding.h"
 #include "ruleset/rule_set.h"
 
 namespace tails::cli {
@@ -37,6 +38,7 @@ struct StatusReport {
   std::vector<Entry> entries;           ///< Empty unless in force; in the policy's order.
   std::vector<RuleCount> other_tables;  ///< Tables that are not the policy's and have rules.
   KernelOffer kernel;                   ///< Filled in by who asked the kernel.
+  host::Findings findings{};            ///< Filled in by who looked at the machine.
 };
 
 /// Compares the rules that a policy wants with those of the kernel, and adds up counters. Only rules that end a

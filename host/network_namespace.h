@@ -40,7 +40,8 @@ namespace network_namespace {
 /// killed run) is taken over. Error EEXIST: the namespace is there already.
 Result<void> add(const std::string& name);
 
-/// Removes the name, and the folder with the last one; the namespace goes when its last process and descriptor go. A name that is not there is fine.
+/// Removes the name, and the folder with the last one; the namespace goes when its last process and descriptor go. A
+/// name that is not there is fine.
 Result<void> remove(const std::string& name);
 
 /// Nullopt: there is no such namespace, or only a file without one.

@@ -1,0 +1,184 @@
+#include "host/sysctl_audit.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <set>
+
+#include "host/rtnetlink.h"
+#include "host/sysctl.h"
+
+namespace tails::host {
+namespace {
+
+/// 0 for "all", 1 for "default", 2 for what is of no interface or of one.
+int rank(std::string_view name) {
+  if (name.find(".conf.all.") != std::string_view::npos) return 0;
+  return name.find(".conf.default.") != std::string_view::npos ? 1 : 2;
+}
+
+/// Nullopt also where it cannot be read: then nothing is said about it.
+std::optional<int64_t> value_of(const std::string& name) {
+  const auto value = sysctl::read(name);
+  return value ? *value : std::nullopt;
+}
+
+/// A value that is not as it should be.
+struct Fault {
+  std::string name;
+  int64_t value = 0;
+  int64_t wanted = 0;
+  std::string why;  ///< Empty: the policy wants it.
+};
+
+std::vector<InterfaceName> interfaces() {
+  std::vector<InterfaceName> names;
+  auto netlink = Rtnetlink::open();
+  const auto links = netlink ? netlink->links() : Result<std::vector<Link>>{};
+  if (!links) return names;
+  for (const Link& link : *links) {
+    if (!link.name.is_loopback()) names.push_back(link.name);
+  }
+  return names;
+}
+
+/// Everywhere: "all", "default" and each interface but loopback, as `net.ipv4.conf.WHERE.PARAMETER`.
+std::vector<std::string> everywhere(std::string_view parameter, bool with_all) {
+  std::vector<std::string> names;
+  const std::string start = "net.ipv4.conf.";
+  if (with_all) names.push_back(start + "all." + std::string(parameter));
+  names.push_back(start + "default." + std::string(parameter));
+  for (const InterfaceName& interface : interfaces()) {
+    names.push_back(sysctl::of_interface("ipv4", interface, parameter));
+  }
+  return names;
+}
+
+std::vector<Fault> faults(const SysctlWish& wish) {
+  std::vector<Fault> all;
+  const auto expect = [&](const std::string& name, int64_t wanted, std::string why) {
+    if (!why.empty() && wish.wanted.contains(name)) return;  // The policy knows better.
+    const auto value = value_of(name);
+    if (value && *value != wanted) all.push_back({name, *value, wanted, std::move(why)});
+  };
+  if (!wish.may_forward) expect("net.ipv4.ip_forward", 0, "this machine forwards packets, and no guest needs it");
+  // An interface's bit counts as soon as it or "all" is set.
+  for (const std::string& name : everywhere("route_localnet", true)) {
+    expect(name, 0, "packets for 127.0.0.0/8 from outside reach loopback services");
+  }
+  for (const std::string& name : everywhere("accept_redirects", true)) {
+    expect(name, 0, "neighbours may change routes (ICMP redirects)");
+  }
+  // The larger of "all" and the interface's counts. 2 and not 1: with two uplinks answers may come by either.
+  if (value_of("net.ipv4.conf.all.rp_filter").value_or(0) == 0) {
+    for (const std::string& name : everywhere("rp_filter", false)) {
+      if (value_of(name) == 0) expect(name, 2, "sources of packets are not checked");
+    }
+  }
+  for (const auto& [name, wanted] : in_order(wish.wanted)) expect(name, wanted, "");
+  return all;
+}
+
+std::string text_of(int64_t value) { return std::to_string(value); }
+
+/// sysctl.d(5) allows '/' for '.' and a '-' in front, "ignore errors".
+std::string normal_name(std::string_view name) {
+  if (name.starts_with('-')) name.remove_prefix(1);
+  std::string normal(name);
+  const size_t separator = normal.find_first_of("./");
+  if (separator != std::string::npos && normal[separator] == '/') {
+    for (char& c : normal) c = c == '/' ? '.' : (c == '.' ? '/' : c);
+  }
+  return normal;
+}
+
+}  // namespace
+
+Settings in_order(const std::map<std::string, int64_t>& wanted) {
+  Settings settings(wanted.begin(), wanted.end());
+  std::ranges::stable_sort(settings, {}, [](const auto& setting) { return rank(setting.first); });
+  return settings;
+}
+
+Findings audit_sysctls(const SysctlWish& wish) {
+  Findings findings;
+  for (const Fault& fault : faults(wish)) {
+    const std::string fact = fault.why.empty()
+                                 ? "is " + text_of(fault.value) + ", the policy wants " + text_of(fault.wanted)
+                                 : "is " + text_of(fault.value) + ": " + fault.why;
+    findings.push_back({"sysctl", fault.name, fact,
+                        "tails-iptc apply --host, or sysctl -w " + fault.name + "=" + text_of(fault.wanted)});
+  }
+  return findings;
+}
+
+Findings audit_sysctl_files(const MachineFiles& files, const std::map<std::string, int64_t>& wanted) {
+  // Files of one name: the first folder wins. All names in one order.
+  std::map<std::string, std::string> by_name;
+  for (const std::string folder :
+       {"/usr/lib/sysctl.d/", "/usr/local/lib/sysctl.d/", "/run/sysctl.d/", "/etc/sysctl.d/"}) {
+    for (const std::string& name : files.names(folder, ".conf")) by_name[name] = folder + name;
+  }
+  std::vector<std::string> paths;
+  for (const auto& [name, path] : by_name) paths.push_back(path);
+  paths.emplace_back("/etc/sysctl.conf");
+  std::map<std::string, std::pair<int64_t, std::string>> at_boot;
+  for (const std::string& path : paths) {
+    for (const std::string_view line : meaningful_lines(files.text(path).value_or(""))) {
+      const auto setting = key_and_value(line);
+      if (!setting) continue;
+      int64_t value = 0;
+      const std::string_view digits = setting->second;
+      const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+      if (error != std::errc{} || end != digits.data() + digits.size()) continue;
+      at_boot[normal_name(setting->first)] = {value, path};
+    }
+  }
+  Findings findings;
+  for (const auto& [name, value] : wanted) {
+    const auto set = at_boot.find(name);
+    if (set == at_boot.end() || set->second.first == value) continue;
+    findings.push_back({"sysctl", name,
+                        "will be " + text_of(set->second.first) + " after the next boot (" + set->second.second +
+                            "), the policy wants " + text_of(value),
+                        "Remove that line, or tails-iptc apply --host --persist."});
+  }
+  return findings;
+}
+
+Result<Settings> missing_settings(const SysctlWish& wish) {
+  Settings settings;
+  for (const Fault& fault : faults(wish)) {
+    settings.emplace_back(fault.name, fault.wanted);
+    // A machine that stops to forward takes redirects again (net/ipv4/devinet.c, inet_forward_change).
+    if (fault.name == "net.ipv4.ip_forward") settings.emplace_back("net.ipv4.conf.all.accept_redirects", 0);
+  }
+  // Writing "all" changes interfaces that are right now: what the policy says of them is written again.
+  std::set<std::string> named;
+  for (const auto& [name, value] : settings) named.insert(name);
+  const bool has_all = std::ranges::any_of(settings, [](const auto& setting) { return rank(setting.first) == 0; });
+  for (const auto& [name, value] : in_order(wish.wanted)) {
+    const auto now = sysctl::read(name);
+    if (!now) return tl::unexpected(now.error());
+    if (has_all && rank(name) == 2 && name.find(".conf.") != std::string::npos && *now && !named.contains(name)) {
+      settings.emplace_back(name, value);
+    }
+  }
+  return settings;
+}
+
+Result<Settings> write_settings(const Settings& settings) {
+  Settings before;
+  for (const auto& [name, value] : settings) {
+    const auto old = sysctl::read(name);
+    auto written = old ? sysctl::write(name, value) : Result<void>(tl::unexpected(old.error()));
+    if (!written) {
+      for (const auto& [changed, earlier] : before) (void)sysctl::write(changed, earlier);
+      return tl::unexpected(written.error());
+    }
+    if (*old) before.insert(before.begin(), {name, **old});
+  }
+  return before;
+}
+
+}  // namespace tails::host
