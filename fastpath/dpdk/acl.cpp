@@ -27,7 +27,8 @@ static_assert(sizeof(Key) == 20);
 constexpr unsigned kFields = 7;
 RTE_ACL_RULE_DEF(Rule, kFields);
 
-constexpr size_t kMaxRules = 1'000'000;
+/// More take rte_acl longer to build than a filter may wait for its rules.
+constexpr size_t kMaxRules = 20'000;
 
 rte_acl_field_def field(uint8_t number, uint8_t type, uint8_t size, uint8_t input, size_t offset) {
   return {type, size, number, input, static_cast<uint32_t>(offset)};

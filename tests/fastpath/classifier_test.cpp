@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <iostream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -207,7 +209,7 @@ size_t expect_structures_agree(const ruleset::RuleSet& rules, const WireView& vi
   }
   const ruleset::Evaluator evaluator(rules);
   WirePackets generator(rules, view, seed);
-  constexpr size_t kRound = 1000;
+  constexpr size_t kRound = 500;
   std::vector<WirePacket> round(kRound);
   std::vector<WireVerdict> said;
   for (size_t done = 0; done < packets; done += kRound) {
@@ -243,11 +245,62 @@ TEST(Classifier, SaysWhatTheTailsProfileSays) { expect_profile_agrees("tails"); 
 TEST(Classifier, SaysWhatTheI2pProfileSays) { expect_profile_agrees("tails-i2p"); }
 TEST(Classifier, SaysWhatTheClassicProfileSays) { expect_profile_agrees("tails-classic"); }
 
+/// TAILS_FASTPATH_FULL=N: N times as many packets of N times as many policies as a commit has to wait for.
+unsigned effort() {
+  const char* const text = std::getenv("TAILS_FASTPATH_FULL");
+  return text == nullptr ? 1 : static_cast<unsigned>(std::max(1, std::atoi(text)));
+}
+
 TEST(Classifier, SaysWhatRandomPoliciesSay) {
   Dice dice(testing::seed_or(12));
-  for (int i = 0; i < 60; ++i) {
+  for (unsigned i = 0; i < 60; ++i) {
     const policy::Policy policy = testing::random_policy(dice);
-    EXPECT_EQ(expect_structures_agree(policy::lower(policy), view_of(policy), dice.bits(), 5'000), 3 + kAcl);
+    EXPECT_EQ(expect_structures_agree(policy::lower(policy), view_of(policy), dice.bits(), size_t{5'000} * effort()),
+              3 + kAcl);
+    if (::testing::Test::HasFailure()) return;
+  }
+}
+
+/// A random policy with `entries` more: networks of the LAN, closed ports, direct users with their grants, services.
+policy::Policy large_policy(Dice& dice, size_t entries) {
+  policy::Policy policy = testing::random_policy(dice);
+  const auto grant = [&] {
+    const auto first = static_cast<Port>(1 + dice.below(65000));
+    return policy::PortGrant{dice.chance(50) ? protocol::kTcp : protocol::kUdp,
+                             {first, static_cast<Port>(first + dice.below(500))}};
+  };
+  for (size_t i = 0; i < entries; ++i) {
+    if (dice.chance(90)) {
+      const size_t length = 12 + dice.below(21);
+      policy.lan.networks.push_back(
+          *Prefix::make(IpAddress::v4(static_cast<uint32_t>(dice.bits())), static_cast<unsigned>(length)));
+    } else if (dice.chance(60) && policy.lan.closed.size() < 200) {
+      policy.lan.closed.push_back(grant());
+    } else if (dice.chance(50) && policy.direct.size() < 40) {
+      const auto uid = static_cast<uint32_t>(2000 + policy.direct.size());
+      policy.direct.push_back(
+          {{"u" + std::to_string(uid), Uid{uid}}, {grant(), grant()}, dice.chance(75), dice.chance(50), true, {}});
+    } else if (!policy.services.empty()) {
+      policy.services.push_back(dice.pick(policy.services));
+      policy.services.back().ports = {grant()};
+    }
+  }
+  return policy;
+}
+
+TEST(Classifier, SaysWhatRandomPoliciesOfUpToTenThousandEntriesSay) {
+  Dice dice(testing::seed_or(13));
+  const unsigned policies = effort() == 1 ? 2 : 100;
+  size_t structures = 0;
+  for (unsigned i = 0; i < policies; ++i) {
+    // Of the hundred some have the full size; the evaluator takes milliseconds for each packet there.
+    const size_t entries = effort() == 1 ? 300 : i % 20 == 0 ? 10'000 : size_t{1} << dice.below(13);
+    const policy::Policy policy = large_policy(dice, entries);
+    const size_t packets = size_t{500} * effort();
+    structures = expect_structures_agree(policy::lower(policy), view_of(policy), dice.bits(), packets);
+    EXPECT_GE(structures, 2U) << entries;
+    std::cout << i << ": " << policy.lan.networks.size() + policy.services.size() + policy.direct.size() << " entries, "
+              << structures << " structures, " << packets << " packets" << std::endl;
     if (::testing::Test::HasFailure()) return;
   }
 }
