@@ -10,7 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <iterator>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -91,11 +91,9 @@ std::vector<bool> ask_diagrams(const ruleset::RuleSet& rules) {
   const ruleset::RuleSet* const list = &rules;
   const std::array names = {kLoopbackInterface};
   const Model model(Family::kIpv4, std::span(&list, 1), names);
-  std::vector<Question> questions;
-  for (const Query& query : queries()) questions.push_back(Question::accepted());
-  const std::vector<Bdd> accepted = model.ask(rules, Hook::kOutput, std::span(questions).first(1));
+  const Bdd accepted = model.ask(rules, Hook::kOutput, Question::accepted());
   std::vector<bool> answers;
-  for (const Query& query : queries()) answers.push_back(!(accepted[0] & diagram(query, model.space())).is_never());
+  for (const Query& query : queries()) answers.push_back(!(accepted & diagram(query, model.space())).is_never());
   return answers;
 }
 
@@ -127,9 +125,9 @@ double milliseconds(const Ask& ask) {
 
 int main(int argc, char** argv) {
   if (argc != 3) return 2;
-  std::ifstream file(argv[1]);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  const auto rules = ruleset::read_save(text, Family::kIpv4, argv[1]);
+  std::ostringstream text;
+  text << std::ifstream(argv[1]).rdbuf();
+  const auto rules = ruleset::read_save(text.str(), Family::kIpv4, argv[1]);
   if (!rules) {
     std::fprintf(stderr, "%s\n", rules.error().message.c_str());
     return 1;
@@ -138,7 +136,9 @@ int main(int argc, char** argv) {
   const std::vector<bool> theirs = ask_z3(*rules);
   if (ours != theirs) {
     for (size_t i = 0; i < ours.size(); ++i) {
-      if (ours[i] != theirs[i]) std::fprintf(stderr, "they disagree about: %s\n", queries()[i].name);
+      if (ours[i] != theirs[i])
+        std::fprintf(stderr, "they disagree about: %s (%s by the diagrams)\n", queries()[i].name,
+                     ours[i] ? "possible" : "impossible");
     }
     return 1;
   }

@@ -66,7 +66,7 @@ void prefer_flow_and_interfaces(Wishes& wishes, const PacketSpace& space, Hook h
   wishes.prefer(space.direction(Direction::kOriginal));
   wishes.prefer(~space.has_recorded());
   wishes.prefer(space.layout().later_fragment, 0);
-  // In the reply's direction only ICMP errors are RELATED (net/netfilter/nf_conntrack_core.c).
+  // In the reply's direction ICMP errors are RELATED, and else only the RST of a REJECT (nf_conntrack_core.c).
   const uint8_t icmp = space.family() == Family::kIpv4 ? protocol::kIcmp : protocol::kIcmpv6;
   wishes.prefer(PacketSpace::implies(space.states(ConnState::kRelated) - space.direction(Direction::kOriginal),
                                      space.protocol(icmp)));

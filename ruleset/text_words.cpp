@@ -59,8 +59,9 @@ void Words::give_rest_to(size_t owner) {
   inversion_.reset();
   glued_.reset();
   while (!at_end() && !looks_like_option(peek())) {
+    // At the end of the line it is an error, which others find.
     const bool inverts_next =
-        is_inversion(peek()) && next_ + 1 < tokens_->size() && looks_like_option((*tokens_)[next_ + 1]);
+        is_inversion(peek()) && (next_ + 1 == tokens_->size() || looks_like_option((*tokens_)[next_ + 1]));
     if (inverts_next) break;
     ++next_;
   }
