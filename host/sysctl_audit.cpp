@@ -173,11 +173,14 @@ Result<Settings> write_settings(const Settings& settings) {
     const auto old = sysctl::read(name);
     auto written = old ? sysctl::write(name, value) : Result<void>(tl::unexpected(old.error()));
     if (!written) {
-      for (const auto& [changed, earlier] : before) (void)sysctl::write(changed, earlier);
+      for (auto changed = before.rbegin(); changed != before.rend(); ++changed) {
+        (void)sysctl::write(changed->first, changed->second);
+      }
       return tl::unexpected(written.error());
     }
-    if (*old) before.insert(before.begin(), {name, **old});
+    if (*old) before.emplace_back(name, **old);
   }
+  std::ranges::reverse(before);
   return before;
 }
 
