@@ -73,6 +73,29 @@ TEST(Difference, OrderAndChainsDoNotMatter) {
   EXPECT_TRUE(compared(flat, same).is_same());
 }
 
+TEST(Difference, LayoutsOfOnePolicyAreTheSame) {
+  for (const char* name : {"tails", "tails-i2p", "tails-classic"}) {
+    const policy::Policy policy = profile(name);
+    const RuleSet plain = policy::lower(policy, policy::Layout::kPlain);
+    const RuleSet dispatch = policy::lower(policy, policy::Layout::kDispatch);
+    EXPECT_NE(write_save(plain, Family::kIpv4), write_save(dispatch, Family::kIpv4)) << name;
+    EXPECT_TRUE(compare(plain, dispatch, Familiar::of(policy))->is_same()) << name;
+  }
+}
+
+TEST(Difference, OneMasqueradeIsOneLineForEachHook) {
+  const policy::Policy policy = profile("tails");
+  const RuleSet whole = policy::lower(policy);
+  RuleSet wider = whole;
+  ruleset::AddressTest& source =
+      wider.find(Family::kIpv4, TableName::kNat)->find("POSTROUTING")->rules.front().header.source;
+  source.mask = mask_of(Family::kIpv4, 24);
+  source.address = source.address & source.mask;
+  const auto comparison = compare(whole, wider, Familiar::of(policy));
+  ASSERT_EQ(comparison->differences.size(), 2U);
+  for (const Difference& d : comparison->differences) EXPECT_EQ(d.kind, Difference::Kind::kSource);
+}
+
 TEST(Difference, OneDroppedRuleIsOneLine) {
   const policy::Policy policy = profile("tails");
   const RuleSet whole = policy::lower(policy);
