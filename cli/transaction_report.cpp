@@ -32,9 +32,12 @@ void tell_foreign_rules(const Invocation& invocation, const iptc::Outcome& outco
   log::notice(text);
 }
 
-/// Adds `sentence` to the remedy unless it is there already.
+/// Adds `sentence` to the remedy unless the state that is left behind stands there already.
 void state(Error& error, std::string_view sentence) {
-  if (error.remedy.find(sentence) != std::string::npos) return;
+  for (const std::string_view said :
+       {"Nothing was changed.", "The rules before are back", "ll traffic is blocked", "Blocking all traffic failed"}) {
+    if (error.remedy.find(said) != std::string::npos) return;
+  }
   // A remedy may end with a command, to which no full stop can be added.
   error.remedy += error.remedy.empty() ? "" : error.remedy.ends_with('.') ? " " : "\n";
   error.remedy += sentence;
@@ -64,7 +67,7 @@ ExitStatus report(const Invocation& invocation, const iptc::Outcome& outcome, st
   }
   Error failure = *outcome.failure;
   const bool is_locked = outcome.kind == iptc::Outcome::Kind::kLockedDown;
-  state(failure, is_locked ? "All traffic is blocked." : "The rules before are back in place.");
+  state(failure, is_locked ? "All traffic is blocked." : "The rules before are back in force.");
   log::error(failure);
   return is_locked ? ExitStatus::kLockedDown : ExitStatus::kRefused;
 }

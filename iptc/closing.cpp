@@ -36,7 +36,9 @@ Result<void> force(kernel::Kernel& kernel, const kernel::RawTable& wanted) {
     const auto after = kernel.read(wanted.family, wanted.name);
     if (after && kernel::same_rules(*after, wanted)) return {};
     if (!replaced) last = replaced.error();
-    if (!replaced && replaced.error().system_errno != EAGAIN) break;
+    // Where another program has been there meanwhile, the error may come of that.
+    const bool is_untouched = !after || kernel::same_rules(*after, *before);
+    if (!replaced && replaced.error().system_errno != EAGAIN && is_untouched) break;
   }
   if (last) return tl::unexpected(*std::move(last));
   return fail(ErrorKind::kRefused, "another program changes the rules all the time", {}, EAGAIN);

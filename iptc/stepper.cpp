@@ -54,7 +54,10 @@ Stepper::Ending Stepper::put(size_t table, const kernel::RawTable& content, cons
   if (!is_untouched) before_.try_emplace(table, expected);
   if (!live) return failed(replaced ? live.error() : replaced.error());
   if (kernel::same_rules(*live, content)) return Ending::kDone;
-  return replaced || was_late ? Ending::kChangedMeanwhile : failed(replaced.error());
+  // Neither old nor new is live, so another program has been there: also where an error is reported, which then may be
+  // that of libiptc's second call, by which time the number of entries had changed.
+  if (replaced || was_late || !kernel::same_rules(*live, expected)) return Ending::kChangedMeanwhile;
+  return failed(replaced.error());
 }
 
 Stepper::Ending Stepper::failed(Error error) {
@@ -71,12 +74,14 @@ kernel::RawTable Stepper::encode_guard(const ruleset::Table& guard) {
   return bare_lockdown(guard.family);
 }
 
-bool restore(kernel::Kernel& kernel, Files& files, std::vector<TableChange>& changes) {
+bool restore(kernel::Kernel& kernel, Files& files, std::vector<TableChange>& changes,
+             const std::function<void(const std::vector<TableChange>&)>& seen) {
   Features features;
   Stepper stepper(kernel, changes, features);
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     if (attempt > 0) files.sleep(pause_before(attempt));
     if (!read_again(kernel, changes)) return false;
+    if (seen) seen(changes);
     stepper.prepare();
     const Stepper::Ending ending = stepper.run();
     if (ending != Stepper::Ending::kChangedMeanwhile) return ending == Stepper::Ending::kDone;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <vector>
 
@@ -54,8 +55,9 @@ class Stepper {
 
 /// Puts tables back: `changes` name them and bear in `wanted` what they shall be; what is live is read here. The same
 /// promise holds on the way as for any transaction. False: it could not be done, and what is in force is something on
-/// the way.
-bool restore(kernel::Kernel& kernel, Files& files, std::vector<TableChange>& changes);
+/// the way. `seen` is called with what was live before each attempt.
+bool restore(kernel::Kernel& kernel, Files& files, std::vector<TableChange>& changes,
+             const std::function<void(const std::vector<TableChange>&)>& seen = nullptr);
 
 /// How often tables are read anew because another program changed them meanwhile, and how long to wait before.
 inline constexpr int kAttempts = 6;

@@ -182,8 +182,15 @@ class Transaction {
       TableChange& change = changes_[index];
       back.push_back({change.family, change.name, {}, std::move(table), 0, false});
     }
-    if (restore(system_.kernel, system_.files, back)) {
+    // What another program put there while we were at work does not come back.
+    std::vector<ForeignRule> removed;
+    std::set<NamedRule> named;
+    const auto note = [&](const std::vector<TableChange>& changes) {
+      for (ForeignRule& found : find_foreign(changes, record_, namespace_, named)) removed.push_back(std::move(found));
+    };
+    if (restore(system_.kernel, system_.files, back, note)) {
       outcome_.kind = Outcome::Kind::kRolledBack;
+      outcome_.foreign = std::move(removed);
       outcome_.failure = add_state(std::move(error), "The rules before are back in force.");
       return std::move(outcome_);
     }

@@ -71,7 +71,8 @@ struct Outcome {
   Kind kind = Kind::kApplied;
   std::vector<TableResult> tables;   ///< In the order of commit: IPv6 filter, IPv4 filter, IPv4 nat, …
   std::vector<std::string> notices;  ///< Full sentences for the user.
-  std::vector<ForeignRule> foreign;  ///< Removed; for kDryRun: would be removed.
+  /// Removed; for kDryRun: would be removed; for kRolledBack: came meanwhile and did not come back.
+  std::vector<ForeignRule> foreign;
   /// For kApplied with Options::confirm_within: what comes back at the deadline is a lockdown, as the state before was
   /// open.
   bool unconfirmed_blocks = false;

@@ -149,7 +149,8 @@ TEST_F(GuestsKill, UpRefusedAtItsSystemCallsUndoesEverythingAndTheNextRunSucceed
   for (size_t call = whole.first_lock + 1; call < whole.calls; call += stride(whole)) {
     SCOPED_TRACE("refused at system call " + std::to_string(call) + " of " + std::to_string(whole.calls));
     ASSERT_NO_FATAL_FAILURE(begin());
-    const auto failed = iptc::run_traced(words({"netns", "up"}, kTwo), {.fail_at = call, .shares_run = true});
+    const auto failed =
+        iptc::run_traced(words({"netns", "up"}, kTwo), {.fail = iptc::Failure{.at = call}, .shares_run = true});
     ASSERT_NO_FATAL_FAILURE(expect_no_guest_on_a_cable_without_rules());
     if (failed.status == 3) {
       ++refused;
