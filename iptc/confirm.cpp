@@ -22,11 +22,11 @@ std::string file_path(System system, const std::string& run_directory) {
   return fmt::format("{}/confirm.{}", run_directory, system.kernel.namespace_id());
 }
 
-/// Field 22 of /proc/PID/stat, counted behind the name, which may hold anything; 0 where there is no such process, or
-/// only its remains that nobody asked about yet.
-uint64_t start_time(Files& files, pid_t process) {
+/// Field 22 of /proc/PID/stat, counted behind the name, which may hold anything; 0 where only the process's remains are
+/// there, that nobody asked about yet. Error: the file cannot be read, for one because there is no such process.
+Result<uint64_t> find_start_time(Files& files, pid_t process) {
   const auto text = read_file(files, fmt::format("/proc/{}/stat", process));
-  if (!text) return 0;
+  if (!text) return tl::unexpected(text.error());
   const size_t name_end = text->rfind(')');
   if (name_end == std::string::npos) return 0;
   std::istringstream words(text->substr(name_end + 1));
@@ -39,6 +39,8 @@ uint64_t start_time(Files& files, pid_t process) {
   std::istringstream(word) >> time;
   return time;
 }
+
+uint64_t start_time(Files& files, pid_t process) { return find_start_time(files, process).value_or(0); }
 
 /// Also where nothing is known of it.
 bool was_open(const std::vector<TableChange>& before) {
@@ -81,11 +83,13 @@ Result<Pending> start_until(System system, const Options& options, std::vector<T
                 {}, -keeper);
   }
   pending.keeper = keeper;
-  pending.started = start_time(system.files, keeper);
-  if (pending.started == 0) {
+  const auto started = find_start_time(system.files, keeper);
+  if (!started || *started == 0) {
     system.files.end(keeper);
-    return fail(ErrorKind::kRefused, "the process that would bring the state before back cannot be found in /proc");
+    if (!started) return tl::unexpected(started.error());
+    return fail(ErrorKind::kRefused, "the process that would bring the state before back has ended already");
   }
+  pending.started = *started;
   // Without the file the keeper does nothing: killed between these two lines, nothing was changed and nothing will be.
   const auto written = write_pending(system, options, pending, *tables);
   if (written) return pending;

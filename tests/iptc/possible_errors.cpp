@@ -29,7 +29,6 @@ constexpr std::array kFork = {EAGAIN, ENOMEM};
 constexpr std::array kPipe = {EMFILE, ENFILE};
 constexpr std::array kWait = {EINTR};
 constexpr std::array kSleep = {EINTR};
-constexpr std::array kControl = {EBADF, EMFILE};
 constexpr std::array kKill = {EPERM, ESRCH};
 #ifdef __SANITIZE_ADDRESS__
 // The sanitizer's own memory: it ends the program where it gets none.
@@ -68,13 +67,13 @@ constexpr std::array kCalls = {
     PossibleErrors{SYS_pipe2, "pipe2", kPipe},
     PossibleErrors{SYS_wait4, "wait4", kWait},
     PossibleErrors{SYS_clock_nanosleep, "clock_nanosleep", kSleep},
-    PossibleErrors{SYS_fcntl, "fcntl", kControl},
     PossibleErrors{SYS_kill, "kill", kKill},
     PossibleErrors{SYS_brk, "brk", kMemory},
     PossibleErrors{SYS_mmap, "mmap", kMemory},
     PossibleErrors{SYS_mremap, "mremap", kMemory},
     // Of these a failure is not to be had, or tells nobody anything.
     PossibleErrors{SYS_munmap, "munmap", {}},
+    PossibleErrors{SYS_fcntl, "fcntl", {}},  // F_SETFD of a descriptor that was made just before, by libiptc.
     PossibleErrors{SYS_madvise, "madvise", {}},
     PossibleErrors{SYS_mprotect, "mprotect", {}},
     PossibleErrors{SYS_lseek, "lseek", {}},
