@@ -188,8 +188,9 @@ Result<void> bring_up(const Guest& guest, const std::function<Result<void>()>& i
     if (auto removed = remove_host_end(guest.host_interface); !removed) return removed;
     auto netlink = Rtnetlink::open();
     if (!netlink) return tl::unexpected(netlink.error());
-    if (auto added = netlink->add_veth(guest.host_interface, kGuestInterface, inside); !added) return added;
+    // First the way back: the kernel may have made the pair although its answer is lost.
     undo.add([&] { (void)remove_host_end(guest.host_interface); });
+    if (auto added = netlink->add_veth(guest.host_interface, kGuestInterface, inside); !added) return added;
   }
   if (auto closed = close_host_end(guest); !closed) return closed;
   if (auto configured = configure_end(guest.host_interface, guest.host_address, guest.prefix_length, std::nullopt);
