@@ -6,6 +6,7 @@
 
 #include <fstream>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,8 +46,9 @@ class PrivateMachine : public KernelTest {
     chmod(path.c_str(), 0644);
   }
   static std::string contents(const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
+    std::ostringstream text;
+    text << std::ifstream(path, std::ios::binary).rdbuf();
+    return text.str();
   }
 
   /// The words of a run of the built program with the tests' accounts.
