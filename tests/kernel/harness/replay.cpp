@@ -115,7 +115,8 @@ Result<void> Replayer::make_way(const Packet& packet) {
     if (auto done = ip({"route", "replace", host, "dev", out}); !done) return done;
     way_ = {"ip", ip_version(packet.family()), "route", "delete", host, "dev", out};
   } else if (packet.hook == Hook::kInput ||
-             (packet.out.is_loopback() && packet.family() == Family::kIpv6)) {  // IPv6 has no other way there by lo
+             (packet.out.is_loopback() && packet.family() == Family::kIpv6 &&  // which has no other way there by lo
+              packet.destination != IpAddress::v6(0, 0))) {
     const auto own = interface_addresses();
     if (std::ranges::any_of(own, [&](const auto& entry) { return entry.second == packet.destination; })) return {};
     if (auto done = ip({"address", "replace", host, "dev", "lo"}); !done) return done;
