@@ -5,11 +5,11 @@
 namespace tails::cli {
 
 std::span<const Command> commands() {
-  static const std::array table{kApply,       kConfirm,       kLockdown,       kReset,          kReconfigure,
-                                kStatus,      kShow,          kExplain,        kProve,          kDiff,
-                                kCheck,       kConntrackList, kConntrackFlush, kConntrackWatch, kSessionAdd,
-                                kSessionList, kSessionRemove, kNetnsUp,        kNetnsDown,      kNetnsList,
-                                kNetnsExec,   kFastpathRun,   kFastpathReplay, kLeaktest,       kCompletion};
+  static const std::array table{
+      kApply,      kConfirm,     kLockdown,       kReset,    kReconfigure,   kStatus,         kShow,
+      kExplain,    kProve,       kDiff,           kCheck,    kConntrackList, kConntrackFlush, kConntrackWatch,
+      kSessionAdd, kSessionList, kSessionRemove,  kNetnsUp,  kNetnsDown,     kNetnsList,      kNetnsExec,
+      kBench,      kFastpathRun, kFastpathReplay, kLeaktest, kCompletion};
   return table;
 }
 

@@ -31,6 +31,7 @@ extern const Command kNetnsUp;
 extern const Command kNetnsDown;
 extern const Command kNetnsList;
 extern const Command kNetnsExec;
+extern const Command kBench;
 extern const Command kFastpathRun;
 extern const Command kFastpathReplay;
 extern const Command kLeaktest;

@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/fastpath_replay.h"
 #ifdef TAILS_HAS_DPDK
+#include "cli/bench.h"
 #include "cli/fastpath_run.h"
 #endif
 
@@ -19,17 +20,20 @@ Command with(Command command, Result<ExitStatus> (*run)(const Invocation&)) {
 }
 
 #ifndef TAILS_HAS_DPDK
-Result<ExitStatus> run_filter(const Invocation&) {
+Result<ExitStatus> without_dpdk(const Invocation&) {
   return fail(
       ErrorKind::kRefused, "this program was built without DPDK",
       "`apt-get install libdpdk-dev` (in the sources: `scripts/install-deps dpdk`), then configure and build again.");
 }
+constexpr auto* run_filter = without_dpdk;
+constexpr auto* run_bench = without_dpdk;
 #endif
 
 }  // namespace
 
 std::span<const Command> commands() {
-  static const std::vector table{with(kFastpathRun, run_filter), with(kFastpathReplay, replay_capture)};
+  static const std::vector table{with(kFastpathRun, run_filter), with(kFastpathReplay, replay_capture),
+                                 with(kBench, run_bench)};
   return table;
 }
 

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "fastpath/dpdk/port.h"
+#include "fastpath/pipeline.h"
+#include "net/result.h"
+
+namespace tails::fastpath::dpdk {
+
+/// A frame of a bench as it is on the wire, and whether it must not get through.
+struct TraceFrame {
+  static constexpr size_t kBytes = 64;
+  alignas(64) std::array<std::byte, kBytes> bytes{};
+};
+
+/// Frames in the order in which they come, again and again.
+struct Trace {
+  std::vector<TraceFrame> frames;  ///< A multiple of kBurst.
+  std::vector<uint8_t> is_leak;    ///< By frame.
+};
+
+/// What a run of a bench did.
+struct Run {
+  uint64_t frames = 0;
+  uint64_t leaked = 0;           ///< Passed, and must not.
+  uint64_t wrongly_blocked = 0;  ///< Dropped, and must pass.
+  double seconds = 0;
+  std::vector<uint32_t> burst_ns;  ///< From a burst's arrival to its departure, sampled.
+};
+
+/// A NIC that costs what a NIC costs, without one: DPDK's null port gives buffers, a frame of the trace is copied into
+/// each, and what passes goes to the null port again. EAL has the devices net_null0 and net_null1. One thread.
+class SoftwareNic {
+ public:
+  static Result<SoftwareNic> open();
+
+  /// Forwards every frame, unread: the framework's limit.
+  Run forward(const Trace& trace, double seconds);
+  /// The whole pipeline in between; every verdict is checked.
+  Run filter(Pipeline& pipeline, const Trace& trace, double seconds);
+
+ private:
+  SoftwareNic(PacketPool pool, Port in, Port out)
+      : pool_(std::move(pool)), in_(std::move(in)), out_(std::move(out)), burst_(std::make_unique<Burst>()) {}
+  unsigned receive(rte_mbuf** frames, const Trace& trace);
+
+  PacketPool pool_;
+  Port in_;
+  Port out_;
+  std::unique_ptr<Burst> burst_;
+  size_t at_ = 0;  ///< The next frame of the trace.
+};
+
+}  // namespace tails::fastpath::dpdk
