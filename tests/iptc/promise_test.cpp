@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 
 #include "iptc/encode.h"
@@ -57,6 +59,18 @@ size_t packets_per_switch() {
   return text == nullptr ? 2000 : std::stoul(text);
 }
 
+/// Packets near both states that neither set of rules accepts.
+std::vector<Packet> forbidden_by_both(const State& before, const State& after, const ruleset::RuleSet& old_rules,
+                                      const ruleset::RuleSet& new_rules, size_t count) {
+  const ruleset::Evaluator old_evaluator(old_rules);
+  const ruleset::Evaluator new_evaluator(new_rules);
+  std::vector<Packet> packets = packets_near(before, after, count, testing::seed_or(7));
+  std::erase_if(packets, [&](const Packet& packet) {
+    return may_accept(old_evaluator, packet) || may_accept(new_evaluator, packet);
+  });
+  return packets;
+}
+
 class Promise : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(Promise, HoldsInEveryStateOnTheWayToEveryOtherState) {
@@ -78,13 +92,7 @@ TEST_P(Promise, HoldsInEveryStateOnTheWayToEveryOtherState) {
     ASSERT_EQ(outcome->kind, Outcome::Kind::kApplied);
     const ruleset::RuleSet new_rules = read_all(memory);
 
-    const auto packets = packets_near(before, after, packets_per_switch(), testing::seed_or(7));
-    const ruleset::Evaluator old_evaluator(old_rules);
-    const ruleset::Evaluator new_evaluator(new_rules);
-    std::vector<Packet> forbidden;
-    for (const Packet& packet : packets) {
-      if (!may_accept(old_evaluator, packet) && !may_accept(new_evaluator, packet)) forbidden.push_back(packet);
-    }
+    const std::vector<Packet> forbidden = forbidden_by_both(before, after, old_rules, new_rules, packets_per_switch());
     for (size_t i = 0; i < kernel.states.size(); ++i) {
       const ruleset::Evaluator evaluator(kernel.states[i]);
       for (const Packet& packet : forbidden) {
@@ -95,6 +103,35 @@ TEST_P(Promise, HoldsInEveryStateOnTheWayToEveryOtherState) {
     }
   }
   RecordProperty("judged", static_cast<int>(judged));
+}
+
+/// The same judge must see what goes wrong where filter is always put in first and no guard stands: else it could not
+/// fail.
+TEST(PromiseJudge, SeesWhatFilterFirstWithoutGuardsLetsThrough) {
+  const std::vector<State> states = all_states();
+  size_t switches = 0;
+  size_t broken = 0;
+  for (const State& before : states) {
+    for (const State& after : states) {
+      if (after.name == before.name) continue;
+      ++switches;
+      kernel::MemoryKernel memory;
+      put(memory, before);
+      const ruleset::RuleSet old_rules = read_all(memory);
+      kernel::MemoryKernel goal;
+      MemoryFiles files;
+      put(goal, before);
+      ASSERT_TRUE(commit({goal, files}, after.rules, {}));
+      const ruleset::RuleSet new_rules = read_all(goal);
+      memory.edit(*goal.read(Family::kIpv4, "filter"));
+      const ruleset::RuleSet half_way = read_all(memory);
+      const ruleset::Evaluator evaluator(half_way);
+      const auto forbidden = forbidden_by_both(before, after, old_rules, new_rules, packets_per_switch());
+      if (std::ranges::any_of(forbidden, [&](const Packet& packet) { return may_accept(evaluator, packet); })) ++broken;
+    }
+  }
+  std::printf("of %zu switches the promise is broken in %zu\n", switches, broken);
+  EXPECT_GT(broken, 0U);
 }
 
 TEST(Guard, LetsThroughEstablishedFlowsThatBothPoliciesAccept) {
