@@ -191,7 +191,7 @@ constinit const Command kStatus{
     .example =
         "sudo tails-iptc status\n"
         "sudo tails-iptc -q status || sudo tails-iptc apply\n"
-        "sudo tails-iptc -q status --prometheus /var/lib/prometheus/node-exporter/tails-iptc.prom",
+        "sudo tails-iptc -q status --prometheus /run/tails-iptc.prom",
     .run = run,
 };
 
