@@ -128,10 +128,12 @@ void answer_datagrams(int socket) {
   for (;;) {
     sockaddr_storage from{};
     socklen_t length = sizeof from;
-    if (::recvfrom(socket, question.data(), question.size(), 0, reinterpret_cast<sockaddr*>(&from), &length) < 0)
-      return;
-    // Without the question's token: this is no packet of the case.
-    ::sendto(socket, "answer", 6, 0, reinterpret_cast<const sockaddr*>(&from), length);
+    const ssize_t size =
+        ::recvfrom(socket, question.data(), question.size(), 0, reinterpret_cast<sockaddr*>(&from), &length);
+    if (size < 0) return;
+    // Without the question's token: this is no packet of the case. Answers are not answered.
+    if (std::string_view(question.data(), static_cast<size_t>(size)) == kAnswer) continue;
+    ::sendto(socket, kAnswer.data(), kAnswer.size(), 0, reinterpret_cast<const sockaddr*>(&from), length);
   }
 }
 

@@ -59,6 +59,12 @@ void read_transport(std::span<const std::byte> bytes, Frame& frame) {
   }
 }
 
+/// Answers are not answered, or two of us would go on for ever.
+bool is_answer(std::span<const std::byte> packet) {
+  const auto text = std::as_bytes(std::span(kAnswer.data(), kAnswer.size()));
+  return packet.size() >= text.size() && std::ranges::equal(packet.last(text.size()), text);
+}
+
 sockaddr* generic(sockaddr_ll& address) { return reinterpret_cast<sockaddr*>(&address); }
 
 }  // namespace
@@ -180,7 +186,7 @@ Result<std::vector<Frame>> Wire::drain() {
 
 Result<void> Wire::answer(const Frame& frame, std::span<const std::byte> packet) {
   const bool is_for_one = frame.destination.family == Family::kIpv4 && u8(packet, 16) < 224 && u8(packet, 19) != 255;
-  if (!is_for_one || frame.is_later_fragment) return {};
+  if (!is_for_one || frame.is_later_fragment || is_answer(packet)) return {};
   PacketSpec reply;
   reply.source = frame.destination;
   reply.destination = frame.source;
@@ -192,7 +198,8 @@ Result<void> Wire::answer(const Frame& frame, std::span<const std::byte> packet)
     reply.sequence = 1000;
     reply.acknowledgement = frame.tcp_sequence + 1;
   } else if (frame.protocol == protocol::kUdp) {
-    reply.payload.assign(6, std::byte{'.'});
+    const auto text = std::as_bytes(std::span(kAnswer.data(), kAnswer.size()));
+    reply.payload.assign(text.begin(), text.end());
   } else if (frame.protocol == protocol::kIcmp && frame.icmp_type == 8) {
     reply.icmp_type = 0;
     reply.icmp_id = frame.icmp_id;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "host/network_namespace.h"
@@ -40,6 +41,8 @@ std::optional<Frame> read_frame(std::span<const std::byte> packet);
 
 /// A payload that names a case, again and again, so that every fragment does.
 Bytes token_payload(uint32_t id, size_t bytes = 16);
+/// What every answer to a datagram says.
+inline constexpr std::string_view kAnswer = "tlk answer";
 /// A token that marks the end of a round.
 inline constexpr uint32_t kEndOfRound = 0xFFFFFFFF;
 
