@@ -99,8 +99,8 @@ TEST_F(LeakTests, FindsPlantedFaults) {
   ASSERT_GE(faults.size(), 40U);
   auto test = LeakTest::prepare(*policy, false);
   TAILS_ASSERT_OK(test);
-  // Every seventh, another one each hour of the day, would make a test that nobody can repeat: the same ones always.
-  const size_t step = which_faults() == "all" ? 1 : 7;
+  // A sample, always the same one; each takes a second or two.
+  const size_t step = which_faults() == "all" ? 1 : 11;
   size_t found = 0, tried = 0;
   for (size_t i = 0; i < faults.size(); i += step) {
     SCOPED_TRACE(faults[i].name);
