@@ -34,6 +34,7 @@ extern const Command kNetnsExec;
 extern const Command kBench;
 extern const Command kFastpathRun;
 extern const Command kFastpathReplay;
+extern const Command kWatch;
 extern const Command kLeaktest;
 extern const Command kCompletion;
 

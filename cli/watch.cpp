@@ -1,0 +1,323 @@
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <ctime>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "cli/accounts.h"
+#include "cli/blocked_summary.h"
+#include "cli/commands.h"
+#include "cli/decision.h"
+#include "cli/log.h"
+#include "cli/operand.h"
+#include "cli/packet_words.h"
+#include "cli/text_table.h"
+#include "host/blocked_log.h"
+#include "host/program_finder.h"
+#include "policy/system_environment.h"
+#include "ruleset/evaluator.h"
+
+namespace tails::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Json = nlohmann::ordered_json;
+
+constexpr std::array kOptions{
+    OptionSpec{.name = "--summary", .help = "Who tried what how often: on a terminal a table that updates in place"},
+    OptionSpec{.name = "--for", .value = "SECONDS", .help = "End after this time; otherwise on Ctrl-C"},
+};
+
+std::atomic<bool> stopped = false;
+static_assert(std::atomic<bool>::is_always_lock_free);
+void stop(int) { stopped = true; }
+
+/// The packet as the filter met it. Its state is not in the log; a blocked packet mostly opens a flow.
+Packet packet_of(const host::BlockedPacket& blocked) {
+  Packet packet;
+  packet.protocol = blocked.protocol;
+  packet.source = blocked.source.address;
+  packet.destination = blocked.destination.address;
+  packet.source_port = blocked.source.port;
+  packet.destination_port = blocked.destination.port;
+  packet.tcp_flags = blocked.tcp_flags;
+  packet.icmp_type = blocked.icmp_type;
+  packet.out = blocked.out;
+  packet.uid = blocked.uid;
+  if (blocked.uid) packet.gid = Gid{blocked.uid->value};
+  return packet;
+}
+
+/// "[lan] closed (tails.toml:33)".
+struct Entry {
+  std::string name;
+  std::string origin;
+};
+
+class Watcher {
+ public:
+  Watcher(const Invocation& invocation, const Operand& policy, UserNames names)
+      : invocation_(invocation),
+        rules_(policy.rules),
+        evaluator_(policy.rules),
+        names_(std::move(names)),
+        wants_summary_(invocation.arguments.has("--summary")),
+        is_live_(wants_summary_ && !invocation.global.json && ::isatty(STDOUT_FILENO) == 1) {}
+
+  void see(const host::BlockedPacket& blocked) {
+    if (!wants_summary_) {
+      tell(blocked);
+      return;
+    }
+    BlockedSummary::Row* row = summary_.count(blocked);
+    // Only the first of its kind is looked at closely.
+    if (row == nullptr || row->count != 1) return;
+    const Entry entry = entry_of(blocked);
+    row->entry = entry.origin.empty() ? entry.name : fmt::format("{} ({})", entry.name, entry.origin);
+    if (const auto program = program_of(blocked)) row->program = program->name;
+  }
+
+  /// Lines that wait are written; the screen is drawn anew at most four times a second; losses are told once each.
+  void pause(uint64_t lost) {
+    if (!pending_.empty()) {
+      print(pending_);
+      pending_.clear();
+    }
+    if (lost > told_lost_ && !wants_summary_) {
+      tell_lost(lost - told_lost_, lost);
+      told_lost_ = lost;
+    }
+    lost_ = lost;
+    constexpr std::chrono::milliseconds kQuiet{250};
+    if (is_live_ && Clock::now() - drawn_ >= kQuiet) draw();
+  }
+
+  void end() {
+    if (is_live_) {
+      draw();
+    } else if (wants_summary_) {
+      print(invocation_.global.json ? summary_json() : summary_text(kAllRows));
+    }
+  }
+
+ private:
+  static constexpr size_t kAllRows = 200;
+
+  Entry entry_of(const host::BlockedPacket& blocked) const {
+    const ruleset::Evaluation evaluation = evaluator_.explain(packet_of(blocked));
+    if (evaluation.verdict == Verdict::kAccept) {
+      return {"the policy would let it pass as a new flow: its state, or rules that are not the policy's", {}};
+    }
+    const ruleset::Origin* origin = rules_.origin(deciding_origin(evaluation));
+    if (origin == nullptr) return {"default", {}};
+    return {origin->entry.empty() ? "default" : origin->entry, to_string(*origin)};
+  }
+
+  std::optional<host::Program> program_of(const host::BlockedPacket& blocked) {
+    return blocked.uid ? finder_.find(*blocked.uid, blocked.protocol, blocked.source) : std::nullopt;
+  }
+
+  std::string user_of(const std::optional<Uid>& uid) const {
+    if (!uid) return "the kernel";
+    return names_(*uid).value_or(fmt::format("user {}", uid->value));
+  }
+
+  static std::string destination_of(uint8_t number, const Endpoint& to) {
+    const bool has_port = to.port != 0;
+    return fmt::format("{} {}", protocol_text(number), has_port ? endpoint_text(to) : to_string(to.address));
+  }
+
+  // ---- Line by line ----
+
+  void tell(const host::BlockedPacket& blocked) {
+    const Entry entry = entry_of(blocked);
+    const auto program = program_of(blocked);
+    timespec now{};
+    ::clock_gettime(CLOCK_REALTIME, &now);
+    const auto milliseconds = static_cast<long>(now.tv_nsec / 1'000'000);
+    std::tm time{};
+    if (invocation_.global.json) {
+      ::gmtime_r(&now.tv_sec, &time);
+      const Json json{
+          {"event", "blocked"},
+          {"time", fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", time.tm_year + 1900, time.tm_mon + 1,
+                               time.tm_mday, time.tm_hour, time.tm_min, time.tm_sec, milliseconds)},
+          {"user", blocked.uid ? Json(user_of(blocked.uid)) : Json(nullptr)},
+          {"uid", blocked.uid ? Json(blocked.uid->value) : Json(nullptr)},
+          {"program", program ? Json(program->name) : Json(nullptr)},
+          {"pid", program ? Json(program->pid) : Json(nullptr)},
+          {"proto", protocol_text(blocked.protocol)},
+          {"src", to_string(blocked.source.address)},
+          {"sport", blocked.source.port},
+          {"dst", to_string(blocked.destination.address)},
+          {"dport", blocked.destination.port},
+          {"out", blocked.out.view()},
+          {"entry", entry.name},
+          {"origin", entry.origin.empty() ? Json(nullptr) : Json(entry.origin)}};
+      pending_ += json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    } else {
+      ::localtime_r(&now.tv_sec, &time);
+      const Screen& screen = invocation_.out;
+      pending_ += fmt::format(
+          "{} {}{} to {} by {}: {}\n",
+          screen.paint(Ink::kFaint,
+                       fmt::format("{:02}:{:02}:{:02}.{:03}", time.tm_hour, time.tm_min, time.tm_sec, milliseconds)),
+          screen.paint(Ink::kName, user_of(blocked.uid)),
+          program ? fmt::format(" ({}, {})", program->name, program->pid) : "",
+          screen.paint(Ink::kStrong, destination_of(blocked.protocol, blocked.destination)), blocked.out.view(),
+          entry.origin.empty() ? entry.name : fmt::format("{} ({})", entry.name, entry.origin));
+    }
+  }
+
+  void tell_lost(uint64_t more, uint64_t all) {
+    if (invocation_.global.json) {
+      print(fmt::format("{{\"event\":\"lost\",\"lost\":{},\"lost_in_all\":{}}}\n", more, all));
+    } else {
+      print(invocation_.out.paint(Ink::kWarning, lost_text(more)) + "\n");
+    }
+  }
+  static std::string lost_text(uint64_t lost) {
+    return fmt::format("{} message{} of the kernel came faster than they could be read and are lost", lost,
+                       lost == 1 ? "" : "s");
+  }
+
+  // ---- The summary ----
+
+  std::string summary_text(size_t most) const {
+    const Screen& screen = invocation_.out;
+    using Align = TextTable::Align;
+    TextTable table(
+        {{"times", Align::kRight}, {"user"}, {"program"}, {"to"}, {"by"}, {"policy entry", Align::kLeft, true}});
+    const auto rows = summary_.top(most);
+    for (const BlockedSummary::Row& row : rows) {
+      table.add({{fmt::format("{}", row.count), Ink::kStrong},
+                 {user_of(row.key.user), Ink::kName},
+                 {row.program.empty() ? "-" : row.program, row.program.empty() ? Ink::kFaint : Ink::kPlain},
+                 {destination_of(row.key.protocol, row.key.destination)},
+                 {std::string(row.key.out.view())},
+                 {row.entry}});
+    }
+    std::string text = table.empty() ? "" : table.render(screen);
+    if (summary_.rows() > rows.size()) text += fmt::format("... and {} more rows\n", summary_.rows() - rows.size());
+    if (summary_.without_row() > 0) {
+      text += fmt::format("{} packets of {} users went to still other places, and have no row of their own\n",
+                          summary_.without_row(), summary_.without_row_by_user().size());
+    }
+    if (lost_ > 0) text += screen.paint(Ink::kWarning, lost_text(lost_)) + "\n";
+    text += fmt::format("{} blocked\n", summary_.all());
+    return text;
+  }
+
+  std::string summary_json() const {
+    Json rows = Json::array();
+    for (const BlockedSummary::Row& row : summary_.top(BlockedSummary::kMostKeys)) {
+      rows.push_back({{"times", row.count},
+                      {"user", row.key.user ? Json(user_of(row.key.user)) : Json(nullptr)},
+                      {"uid", row.key.user ? Json(row.key.user->value) : Json(nullptr)},
+                      {"program", row.program.empty() ? Json(nullptr) : Json(row.program)},
+                      {"proto", protocol_text(row.key.protocol)},
+                      {"dst", to_string(row.key.destination.address)},
+                      {"dport", row.key.destination.port},
+                      {"out", row.key.out.view()},
+                      {"entry", row.entry}});
+    }
+    const Json json{{"blocked", summary_.all()},
+                    {"lost", lost_},
+                    {"without_row", summary_.without_row()},
+                    {"rows", std::move(rows)}};
+    return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  }
+
+  /// Over what was drawn before; never more lines than the terminal has.
+  void draw() {
+    drawn_ = Clock::now();
+    winsize size{};
+    constexpr size_t kUsual = 24, kAround = 6;
+    const size_t height = ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 ? size.ws_row : kUsual;
+    const std::string text = summary_text(height > kAround + 1 ? (height - kAround) / 2 + 1 : 1);
+    std::string out = lines_drawn_ > 0 ? fmt::format("\033[{}A\r\033[J", lines_drawn_) : "";
+    out += text;
+    lines_drawn_ = static_cast<size_t>(std::ranges::count(text, '\n'));
+    print(out);
+  }
+
+  const Invocation& invocation_;
+  const ruleset::RuleSet& rules_;
+  ruleset::Evaluator evaluator_;
+  UserNames names_;
+  bool wants_summary_;
+  bool is_live_;
+  host::ProgramFinder finder_;
+  BlockedSummary summary_;
+  std::string pending_;
+  uint64_t lost_ = 0;
+  uint64_t told_lost_ = 0;
+  Clock::time_point drawn_{};
+  size_t lines_drawn_ = 0;
+};
+
+Result<std::unique_ptr<host::BlockedLog>> open_log(const policy::Blocked& blocked) {
+  using LogTo = policy::Blocked::LogTo;
+  switch (blocked.log) {
+    case LogTo::kKernel: return host::open_kernel_log(blocked.prefix);
+    case LogTo::kNflog: return host::open_nflog(blocked.nflog_group);
+    case LogTo::kNone: break;
+  }
+  return fail(ErrorKind::kUsage, "this policy does not log what it blocks ([blocked] log = \"none\")",
+              "With log = \"kernel\" or \"nflog:5\" there is something to watch.");
+}
+
+Result<ExitStatus> run(const Invocation& invocation) {
+  constexpr uint32_t kYear = 365 * 24 * 3600;
+  const auto seconds = invocation.arguments.number("--for", 1, kYear);
+  if (!seconds) return tl::unexpected(seconds.error());
+  const policy::SystemEnvironment environment;
+  const auto policy = load_policy_in_charge(invocation.global, environment);
+  if (!policy) return tl::unexpected(policy.error());
+  const policy::Blocked& blocked = policy->policy->blocked;
+  auto source = open_log(blocked);
+  if (!source) return tl::unexpected(source.error());
+  if (blocked.log_limit) log::notice("the policy limits how much is logged: more is blocked than is seen here");
+
+  struct sigaction action {};
+  action.sa_handler = stop;
+  ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGTERM, &action, nullptr);
+
+  const auto deadline = *seconds ? Clock::now() + std::chrono::seconds(**seconds) : Clock::time_point::max();
+  Watcher watcher(invocation, *policy, user_names(invocation.global, policy->accounts, environment));
+  while (!stopped && Clock::now() < deadline) {
+    constexpr std::chrono::milliseconds kPatience{200};
+    const auto read = (*source)->read(kPatience, [&](const host::BlockedPacket& packet) { watcher.see(packet); });
+    if (!read) return tl::unexpected(read.error());
+    watcher.pause((*source)->lost());
+  }
+  watcher.end();
+  return ExitStatus::kDone;
+}
+
+}  // namespace
+
+constinit const Command kWatch{
+    .name = "watch",
+    .group = Group::kInspect,
+    .summary = "Watch what is blocked, as it happens",
+    .description =
+        "Shows each packet that the filter blocks and logs: when, which user, which program as far as /proc still "
+        "knows "
+        "it, where to, and the entry of the policy that says so. Reads the kernel's messages or an NFLOG group, "
+        "wherever the policy logs to. Messages that the kernel had to drop because they came too fast are counted and "
+        "told. With --json, one document per line; with --json --summary, one at the end.",
+    .options = kOptions,
+    .example = "sudo tails-iptc watch\nsudo tails-iptc watch --summary --for 60",
+    .run = run,
+};
+
+}  // namespace tails::cli

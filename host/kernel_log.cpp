@@ -1,0 +1,90 @@
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <optional>
+#include <string_view>
+
+#include "host/blocked_log.h"
+
+namespace tails::host {
+namespace {
+
+tl::unexpected<Error> refused(const std::string& what, int number) {
+  return fail(ErrorKind::kRefused, what + ": " + std::strerror(number),
+              number == EPERM || number == EACCES ? "Run as root." : "", number);
+}
+
+/// "6,339,5140900,-;text": priority and facility, sequence number, time, flags. Further lines are of no interest.
+struct Record {
+  unsigned priority = 0;
+  uint64_t sequence = 0;
+  std::string_view text;
+};
+
+std::optional<Record> read_record(std::string_view bytes) {
+  Record record;
+  const char* const end = bytes.data() + bytes.size();
+  auto [at, error] = std::from_chars(bytes.data(), end, record.priority);
+  if (error != std::errc{} || at == end || *at != ',') return std::nullopt;
+  auto [after, wrong] = std::from_chars(at + 1, end, record.sequence);
+  if (wrong != std::errc{}) return std::nullopt;
+  const size_t text = bytes.find(';');
+  if (text == std::string_view::npos) return std::nullopt;
+  record.text = bytes.substr(text + 1);
+  record.text = record.text.substr(0, record.text.find('\n'));
+  return record;
+}
+
+class KernelLog final : public BlockedLog {
+ public:
+  KernelLog(Descriptor file, std::string prefix) : file_(std::move(file)), prefix_(std::move(prefix)) {}
+
+  Result<void> read(std::chrono::milliseconds patience, const OnPacket& on_packet) override {
+    pollfd end{file_.get(), POLLIN, 0};
+    if (::poll(&end, 1, static_cast<int>(patience.count())) < 0 && errno != EINTR) {
+      return refused("cannot wait for the kernel's messages", errno);
+    }
+    constexpr int kAtOnce = 4096;
+    for (int i = 0; i < kAtOnce; ++i) {
+      const ssize_t size = ::read(file_.get(), buffer_.data(), buffer_.size());
+      if (size < 0 && errno == EAGAIN) return {};
+      // EPIPE: overwritten while we were away; the sequence numbers tell how many. EINVAL: a record longer than any of
+      // ours.
+      if (size < 0 && (errno == EINTR || errno == EPIPE || errno == EINVAL)) continue;
+      if (size < 0) return refused("cannot read the kernel's messages", errno);
+      const auto record = read_record(std::string_view(buffer_.data(), static_cast<size_t>(size)));
+      if (!record) continue;
+      if (next_ && record->sequence > *next_) lost_ += record->sequence - *next_;
+      next_ = record->sequence + 1;
+      constexpr unsigned kFacilityShift = 3;
+      if (record->priority >> kFacilityShift != 0) continue;  // not the kernel's
+      if (const auto packet = read_log_message(record->text, prefix_)) on_packet(*packet);
+    }
+    return {};
+  }
+  [[nodiscard]] uint64_t lost() const override { return lost_; }
+
+ private:
+  Descriptor file_;
+  std::string prefix_;
+  std::array<char, 8192> buffer_{};  // CONSOLE_EXT_LOG_MAX
+  std::optional<uint64_t> next_;
+  uint64_t lost_ = 0;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<BlockedLog>> open_kernel_log(std::string prefix, const std::string& path) {
+  Descriptor file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
+  if (!file.is_open()) return refused("cannot open " + path, errno);
+  // A pipe in its place (tests) has no end to go to.
+  if (::lseek(file.get(), 0, SEEK_END) < 0 && errno != ESPIPE) return refused("cannot go to the end of " + path, errno);
+  return std::make_unique<KernelLog>(std::move(file), std::move(prefix));
+}
+
+}  // namespace tails::host

@@ -1,0 +1,172 @@
+#include <arpa/inet.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_log.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "host/blocked_log.h"
+
+namespace tails::host {
+namespace {
+
+tl::unexpected<Error> refused(const std::string& what, int number) {
+  const char* remedy = "";
+  if (number == EPERM) remedy = "Run as root.";
+  if (number == EBUSY) remedy = "Another program reads this group: end it, or let the policy log to another group.";
+  return fail(ErrorKind::kRefused, what + ": " + std::strerror(number), remedy, number);
+}
+
+struct Close {
+  void operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
+};
+using Socket = std::unique_ptr<mnl_socket, Close>;
+
+/// By libmnl and not by libnetfilter_log: that library and the one below it would be loaded at every start of the
+/// program, for six messages.
+class Nflog final : public BlockedLog {
+ public:
+  explicit Nflog(Socket socket) : socket_(std::move(socket)) {}
+
+  Result<void> read(std::chrono::milliseconds patience, const OnPacket& on_packet) override {
+    pollfd end{mnl_socket_get_fd(socket_.get()), POLLIN, 0};
+    if (::poll(&end, 1, static_cast<int>(patience.count())) < 0 && errno != EINTR) {
+      return refused("cannot wait for NFLOG", errno);
+    }
+    constexpr int kAtOnce = 64;
+    for (int i = 0; i < kAtOnce; ++i) {
+      const ssize_t size = ::recv(end.fd, buffer_.data(), buffer_.size(), MSG_DONTWAIT);
+      if (size < 0 && errno == EAGAIN) return {};
+      // ENOBUFS: the sequence numbers tell how many.
+      if (size < 0 && (errno == EINTR || errno == ENOBUFS)) continue;
+      if (size < 0) return refused("cannot read NFLOG", errno);
+      int left = static_cast<int>(size);
+      for (auto* at = reinterpret_cast<const nlmsghdr*>(buffer_.data()); mnl_nlmsg_ok(at, left);
+           at = mnl_nlmsg_next(at, &left)) {
+        take(at, on_packet);
+      }
+    }
+    return {};
+  }
+  [[nodiscard]] uint64_t lost() const override { return lost_; }
+
+  Result<void> configure(uint16_t group) {
+    constexpr uint32_t kCopy = 128;  // headers are enough
+    constexpr uint32_t kBatch = 64, kHundredthsToWait = 5;
+    nfulnl_msg_config_mode mode{};
+    mode.copy_range = htonl(kCopy);
+    mode.copy_mode = NFULNL_COPY_PACKET;
+    if (auto done = command(group, NFULNL_CFG_CMD_BIND); !done) return done;
+    if (auto done = set(group, NFULA_CFG_MODE, &mode, sizeof mode); !done) return done;
+    const uint16_t flags = htons(NFULNL_CFG_F_SEQ);
+    if (auto done = set(group, NFULA_CFG_FLAGS, &flags, sizeof flags); !done) return done;
+    const uint32_t batch = htonl(kBatch), timeout = htonl(kHundredthsToWait);
+    if (auto done = set(group, NFULA_CFG_QTHRESH, &batch, sizeof batch); !done) return done;
+    if (auto done = set(group, NFULA_CFG_TIMEOUT, &timeout, sizeof timeout); !done) return done;
+    const int room = 16 << 20;
+    const int fd = mnl_socket_get_fd(socket_.get());
+    if (::setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room) != 0) {
+      ::setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+    }
+    return {};
+  }
+
+ private:
+  Result<void> command(uint16_t group, uint8_t what) {
+    nfulnl_msg_config_cmd command{};
+    command.command = what;
+    return set(group, NFULA_CFG_CMD, &command, sizeof command);
+  }
+
+  Result<void> set(uint16_t group, uint16_t attribute, const void* value, size_t size) {
+    std::array<char, 256> request{};
+    nlmsghdr* message = mnl_nlmsg_put_header(request.data());
+    message->nlmsg_type = NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_CONFIG;
+    message->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+    message->nlmsg_seq = ++sequence_;
+    auto* header = static_cast<nfgenmsg*>(mnl_nlmsg_put_extra_header(message, sizeof(nfgenmsg)));
+    header->nfgen_family = AF_UNSPEC;
+    header->res_id = htons(group);
+    mnl_attr_put(message, attribute, size, value);
+    const std::string what = "cannot listen to NFLOG group " + std::to_string(group);
+    if (mnl_socket_sendto(socket_.get(), message, message->nlmsg_len) < 0) return refused(what, errno);
+    // Packets of the group may come before the answer; the first ones of a watch are not missed by anybody.
+    for (;;) {
+      const ssize_t size_got = mnl_socket_recvfrom(socket_.get(), buffer_.data(), buffer_.size());
+      if (size_got < 0) return refused(what, errno);
+      const auto* answer = reinterpret_cast<const nlmsghdr*>(buffer_.data());
+      if (answer->nlmsg_type != NLMSG_ERROR) continue;
+      const auto* error = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(answer));
+      if (error->error != 0) return refused(what, -error->error);
+      return {};
+    }
+  }
+
+  void take(const nlmsghdr* message, const OnPacket& on_packet) {
+    if (message->nlmsg_type != (NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_PACKET)) return;
+    Attributes found{};
+    mnl_attr_parse(message, sizeof(nfgenmsg), keep, &found);
+    if (found[NFULA_SEQ] != nullptr) {
+      const uint32_t sequence = ntohl(mnl_attr_get_u32(found[NFULA_SEQ]));
+      if (next_) lost_ += static_cast<uint32_t>(sequence - *next_);
+      next_ = sequence + 1;
+    }
+    if (found[NFULA_PAYLOAD] == nullptr) return;
+    const nlattr* payload = found[NFULA_PAYLOAD];
+    auto packet = read_blocked_packet(std::span(static_cast<const std::byte*>(mnl_attr_get_payload(payload)),
+                                                size_t{mnl_attr_get_payload_len(payload)}));
+    if (!packet) return;
+    if (found[NFULA_IFINDEX_OUTDEV] != nullptr) {
+      packet->out = name_of(ntohl(mnl_attr_get_u32(found[NFULA_IFINDEX_OUTDEV])));
+    }
+    if (found[NFULA_UID] != nullptr) packet->uid = Uid{ntohl(mnl_attr_get_u32(found[NFULA_UID]))};
+    on_packet(*packet);
+  }
+
+  using Attributes = std::array<const nlattr*, NFULA_MAX + 1>;
+  static int keep(const nlattr* attribute, void* data) {
+    const uint16_t type = mnl_attr_get_type(attribute);
+    auto& found = *static_cast<Attributes*>(data);
+    if (type < found.size()) found.at(type) = attribute;
+    return MNL_CB_OK;
+  }
+
+  /// Asked of the kernel once per interface: at thousands of packets a second that matters.
+  InterfaceName name_of(uint32_t index) {
+    const auto known = names_.find(index);
+    if (known != names_.end()) return known->second;
+    std::array<char, IF_NAMESIZE> name{};
+    const bool is_there = ::if_indextoname(index, name.data()) != nullptr;
+    constexpr size_t kMost = 256;
+    if (names_.size() >= kMost) names_.clear();
+    return names_[index] = is_there ? InterfaceName::make(name.data()).value_or(InterfaceName{}) : InterfaceName{};
+  }
+
+  Socket socket_;
+  std::vector<char> buffer_ = std::vector<char>(1 << 18);
+  std::map<uint32_t, InterfaceName> names_;
+  std::optional<uint32_t> next_;
+  uint64_t lost_ = 0;
+  uint32_t sequence_ = 0;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<BlockedLog>> open_nflog(uint16_t group) {
+  Socket socket(mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC));
+  if (socket == nullptr) return refused("cannot open a netlink socket", errno);
+  if (mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0) return refused("cannot bind a netlink socket", errno);
+  auto log = std::make_unique<Nflog>(std::move(socket));
+  if (auto done = log->configure(group); !done) return tl::unexpected(done.error());
+  return log;
+}
+
+}  // namespace tails::host
