@@ -7,6 +7,7 @@
 #include <chrono>
 #include <csignal>
 #include <ctime>
+#include <map>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -77,10 +78,12 @@ class Watcher {
       return;
     }
     BlockedSummary::Row* row = summary_.count(blocked);
-    // Only the first of its kind is looked at closely.
-    if (row == nullptr || row->count != 1) return;
-    const Entry entry = entry_of(blocked);
-    row->entry = entry.origin.empty() ? entry.name : fmt::format("{} ({})", entry.name, entry.origin);
+    if (row == nullptr) return;
+    if (row->count == 1) {
+      const Entry& entry = entry_of(blocked);
+      row->entry = entry.origin.empty() ? entry.name : fmt::format("{} ({})", entry.name, entry.origin);
+    }
+    if (!row->program.empty()) return;
     if (const auto program = program_of(blocked)) row->program = program->name;
   }
 
@@ -110,7 +113,15 @@ class Watcher {
  private:
   static constexpr size_t kAllRows = 200;
 
-  Entry entry_of(const host::BlockedPacket& blocked) const {
+  /// Remembered: at thousands of packets a second the evaluator would be what makes us lose some.
+  const Entry& entry_of(const host::BlockedPacket& blocked) {
+    const BlockedSummary::Key key{blocked.uid, blocked.protocol, blocked.destination, blocked.out};
+    if (const auto known = entries_.find(key); known != entries_.end()) return known->second;
+    if (entries_.size() >= BlockedSummary::kMostKeys) entries_.clear();
+    return entries_[key] = find_entry(blocked);
+  }
+
+  Entry find_entry(const host::BlockedPacket& blocked) const {
     const ruleset::Evaluation evaluation = evaluator_.explain(packet_of(blocked));
     if (evaluation.verdict == Verdict::kAccept) {
       return {"the policy would let it pass as a new flow: its state, or rules that are not the policy's", {}};
@@ -137,7 +148,7 @@ class Watcher {
   // ---- Line by line ----
 
   void tell(const host::BlockedPacket& blocked) {
-    const Entry entry = entry_of(blocked);
+    const Entry& entry = entry_of(blocked);
     const auto program = program_of(blocked);
     timespec now{};
     ::clock_gettime(CLOCK_REALTIME, &now);
@@ -255,6 +266,7 @@ class Watcher {
   bool wants_summary_;
   bool is_live_;
   host::ProgramFinder finder_;
+  std::map<BlockedSummary::Key, Entry> entries_;
   BlockedSummary summary_;
   std::string pending_;
   uint64_t lost_ = 0;
