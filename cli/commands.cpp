@@ -6,10 +6,10 @@ namespace tails::cli {
 
 std::span<const Command> commands() {
   static const std::array table{
-      kApply,      kConfirm,     kLockdown,       kReset,    kReconfigure,   kStatus,         kShow,
-      kExplain,    kProve,       kDiff,           kCheck,    kConntrackList, kConntrackFlush, kConntrackWatch,
-      kSessionAdd, kSessionList, kSessionRemove,  kNetnsUp,  kNetnsDown,     kNetnsList,      kNetnsExec,
-      kBench,      kFastpathRun, kFastpathReplay, kLeaktest, kCompletion};
+      kApply,      kConfirm,     kLockdown,       kReset,   kReconfigure,   kStatus,         kShow,
+      kExplain,    kProve,       kDiff,           kCheck,   kConntrackList, kConntrackFlush, kConntrackWatch,
+      kSessionAdd, kSessionList, kSessionRemove,  kNetnsUp, kNetnsDown,     kNetnsList,      kNetnsExec,
+      kBench,      kFastpathRun, kFastpathReplay, kWatch,   kLeaktest,      kReport,         kCompletion};
   return table;
 }
 

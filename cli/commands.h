@@ -36,6 +36,7 @@ extern const Command kFastpathRun;
 extern const Command kFastpathReplay;
 extern const Command kWatch;
 extern const Command kLeaktest;
+extern const Command kReport;
 extern const Command kCompletion;
 
 }  // namespace tails::cli

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "cli/commands.h"
+#include "cli/html_page.h"
 #include "cli/leak_matrix.h"
 #include "cli/log.h"
 #include "cli/operand.h"
@@ -16,7 +17,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::array kOptions{
     OptionSpec{.name = "--quick", .help = "Plain TCP and UDP only, no odd packets"},
-    OptionSpec{.name = "--format", .help = "How to show the result", .choices = "table|json", .fallback = "table"},
+    OptionSpec{.name = "--format", .help = "How to show the result", .choices = "table|json|html", .fallback = "table"},
 };
 
 std::string summary(const leaktest::Matrix& matrix, std::string_view name, std::chrono::duration<double> time,
@@ -54,6 +55,9 @@ Result<ExitStatus> run(const Invocation& invocation) {
   const bool is_tight = matrix->leaks() + matrix->broken() == 0;
   if (invocation.global.json || invocation.arguments.value("--format") == "json") {
     print(json::leaks(*matrix, time));
+  } else if (invocation.arguments.value("--format") == "html") {
+    print(html::page("tails-iptc: leak test", fmt::format("<p>{}</p>\n", html::escape(operand->name)),
+                     {html::leaks(*matrix)}, {{"leaktest", json::leaks(*matrix, time)}}));
   } else {
     for (const std::string& notice : matrix->notices) log::notice(notice);
     const Screen& screen = invocation.out;
