@@ -21,7 +21,7 @@ a{color:var(--a)}nav ul{display:flex;flex-wrap:wrap;gap:.25rem 1rem;list-style:n
 .scroll{overflow-x:auto;border:1px solid var(--line);border-radius:.5rem;margin:.5rem 0}
 table{border-collapse:collapse;width:100%;font-size:.9rem;overflow-wrap:normal}caption{text-align:left;padding:.5rem .6rem;color:var(--faint)}
 th,td{padding:.3rem .6rem;text-align:left;vertical-align:top;border-top:1px solid var(--line)}thead th{border-top:0}
-td.good,td.bad,td.warn{white-space:nowrap}td.n{text-align:right;font-variant-numeric:tabular-nums}.matrix td{text-align:center}
+td.good,td.bad,td.warn{white-space:nowrap}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}.matrix td{text-align:center}
 .matrix tbody th{position:sticky;left:0;background:var(--ground);min-width:9rem;max-width:14rem;font-weight:400}
 .matrix thead th{vertical-align:bottom;height:11rem;padding:.3rem}.matrix thead th span{writing-mode:vertical-rl;transform:rotate(180deg);white-space:nowrap;font-weight:400}.matrix thead th:first-child{height:auto;position:sticky;left:0;background:var(--ground)}
 details{margin:.35rem 0}summary{cursor:pointer;padding:.15rem 0}

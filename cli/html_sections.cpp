@@ -93,8 +93,10 @@ Section reach(const policy::Policy& policy) {
       "text-anchor=\"end\">accounts, guests</text><text class=\"t\" x=\"{6}\" y=\"16\">may reach</text>\n",
       kWidth, kTop + rows * kRow + 8, grants.size(), users.size(), places.size(), kLeft - 8, kRight + 8);
   for (const Grant& grant : grants) {
-    const size_t from = y_of(static_cast<size_t>(std::distance(users.begin(), std::ranges::find(users, grant.who))), users.size());
-    const size_t to = y_of(static_cast<size_t>(std::distance(places.begin(), std::ranges::find(places, grant.to))), places.size());
+    const size_t from =
+        y_of(static_cast<size_t>(std::distance(users.begin(), std::ranges::find(users, grant.who))), users.size());
+    const size_t to =
+        y_of(static_cast<size_t>(std::distance(places.begin(), std::ranges::find(places, grant.to))), places.size());
     constexpr size_t kMiddle = (kLeft + kRight) / 2;
     svg += fmt::format("<path class=\"{0}\" d=\"M{1} {2}C{3} {2} {3} {4} {5} {4}\"><title>{6}</title></path>\n",
                        grant.kind, kLeft, from, kMiddle, to, kRight,
@@ -188,7 +190,8 @@ Section counters(const StatusReport& report) {
       fmt::format("<p class=\"{}\">{}</p>\n", report.state == State::kInForce ? "good" : "bad", escape(state));
   if (report.entries.empty()) return {"counters", "Counters", body};
   std::string table =
-      "<table>\n<thead><tr><th scope=\"col\">packets</th><th scope=\"col\">bytes</th><th scope=\"col\">verdict</th>"
+      "<table>\n<thead><tr><th scope=\"col\" class=\"n\">packets</th><th scope=\"col\" class=\"n\">bytes</th><th "
+      "scope=\"col\">verdict</th>"
       "<th scope=\"col\">policy entry</th><th scope=\"col\">where</th></tr></thead>\n<tbody>\n";
   for (const StatusReport::Entry& entry : report.entries) {
     table += fmt::format("<tr><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
@@ -288,6 +291,9 @@ Section bench(const std::vector<Document>& results) {
       body += fmt::format("<p class=\"faint\">{}</p>\n", escape(json["machine"].get<std::string>()));
     }
     for (const auto& [measure, bars] : measures) {
+      // What is the same for all is no measure.
+      const double first = bars.front().second;
+      if (bars.size() > 1 && std::ranges::all_of(bars, [&](const auto& bar) { return bar.second == first; })) continue;
       double most = 0;
       for (const auto& [name, value] : bars) most = std::max(most, value);
       constexpr size_t kRow = 22, kLabel = 190, kBars = 380;

@@ -54,19 +54,26 @@ void add_port(std::vector<Port>& ports, unsigned port) {
   if (std::ranges::find(ports, value) == ports.end()) ports.push_back(value);
 }
 
-/// The ends of each range and what lies beside them: where a rule that is too wide or too narrow shows.
-void add_ports(Place& place, const std::vector<PortGrant>& grants) {
+enum class Which : uint8_t { kEnds, kBeside };
+
+/// The ends of each range, or what lies beside them: where a rule that is too wide or too narrow shows.
+void add_ports(Place& place, const std::vector<PortGrant>& grants, Which which) {
   for (const PortGrant& grant : grants) {
     std::vector<Port>& ports = grant.protocol == protocol::kTcp ? place.tcp : place.udp;
-    if (grant.ports.is_any()) {
+    if (which == Which::kBeside) {
+      if (!grant.ports.is_any()) add_port(ports, grant.ports.last + 1U), add_port(ports, grant.ports.first - 1U);
+    } else if (grant.ports.is_any()) {
       add_port(ports, grant.protocol == protocol::kTcp ? 7777 : 7778);
-      continue;
+    } else {
+      add_port(ports, grant.ports.first);
+      add_port(ports, grant.ports.last);
     }
-    add_port(ports, grant.ports.first);
-    add_port(ports, grant.ports.last);
-    add_port(ports, grant.ports.last + 1U);
-    add_port(ports, grant.ports.first - 1U);
   }
+}
+
+void add_ports(Place& place, const std::vector<PortGrant>& grants) {
+  add_ports(place, grants, Which::kEnds);
+  add_ports(place, grants, Which::kBeside);
 }
 
 class Planner {
@@ -139,8 +146,11 @@ class Planner {
     for (const policy::Service& service : policy_.services) {
       if (++services > kMostPlaces) continue;
       Place place{service.name, service.at, {}, {}, services == 1, service.from};
-      add_ports(place, service.ports);
+      add_ports(place, service.ports, Which::kEnds);
+      Place beside{"ports beside: " + service.name, service.at};
+      add_ports(beside, service.ports, Which::kBeside);
       places_.push_back(std::move(place));
+      if (!beside.tcp.empty() || !beside.udp.empty()) places_.push_back(std::move(beside));
     }
     if (services > kMostPlaces) {
       plan_.notices.push_back("Of " + std::to_string(services) + " services the first " + std::to_string(kMostPlaces) +
