@@ -188,11 +188,13 @@ TEST_F(HostStatus, XdpProgramOnAnInterfaceIsNamed) {
 
 TEST_F(HostStatus, TrafficControlFilterIsNamed) {
   const auto discipline = run({.arguments = {"tc", "qdisc", "add", "dev", "eth0", "clsact"}});
-  const auto filter =
-      run({.arguments = {"tc", "filter", "add", "dev", "eth0", "egress", "matchall", "action", "drop"}});
-  if (!discipline || !filter || filter->status != 0) GTEST_SKIP() << "this kernel has no such filters";
+  TAILS_ASSERT_OK(discipline);
+  const auto filter = run({.arguments = {"tc", "filter", "add", "dev", "eth0", "egress", "u32", "match", "u32", "0",
+                                         "0", "flowid", "1:1"}});
+  TAILS_ASSERT_OK(filter);
+  ASSERT_EQ(filter->status, 0) << filter->err;
   expect_finding(
-      "eth0 has a traffic control filter (matchall) on egress, which may drop, change or redirect packets past every "
+      "eth0 has a traffic control filter (u32) on egress, which may drop, change or redirect packets past every "
       "table",
       "tc filter del dev eth0 egress");
 }
