@@ -85,6 +85,8 @@ void normalise_entry(std::span<std::byte> bytes, Family family, Abi abi) {
     offset += size;
   }
   const auto end = bytes.subspan(target);
+  // Where the kernel counts without the padding (see view_entry), it is counted like everywhere else.
+  store<uint16_t>(end, extension_at::kSize, static_cast<uint16_t>(end.size()));
   normalise_name(end);
   // Behind a standard target's number the kernel keeps whatever padding it was given.
   if (end[extension_at::kName] == std::byte{0} && end.size() == standard_target_size(abi)) {

@@ -65,7 +65,7 @@ std::optional<ExtensionView> next_match(std::span<const std::byte>& matches);
 bool is_unconditional(const EntryView& entry, Family family, Abi abi = kNativeAbi);
 
 /// Zeroes what only the kernel writes, or nobody reads: comefrom, nfcache, bytes behind names, private tails of payloads,
-/// a standard target's padding.
+/// a standard target's padding. A target's size counts the padding behind it.
 /// `bytes` is one whole entry that `view_entry` accepts.
 void normalise_entry(std::span<std::byte> bytes, Family family, Abi abi = kNativeAbi);
 
