@@ -66,11 +66,12 @@ long open_connections(int listener, const sockaddr_in& to, bool gets_through, lo
       poll(&waiting, 1, 1000);
       accepted = accept(listener, nullptr, nullptr);
     }
+    // Whoever opened it resets it: conntrack then lets the same port open a flow again at once.
+    cut(fd);
     if (accepted >= 0) {
       cut(accepted);
       ++through;
     }
-    cut(fd);
   }
   return through;
 }
