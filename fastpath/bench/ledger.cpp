@@ -1,0 +1,88 @@
+#include "fastpath/bench/ledger.h"
+
+#include <algorithm>
+
+namespace tails::fastpath::bench {
+
+void Tally::add(const Tally& other) {
+  sent += other.sent;
+  expected += other.expected;
+  forbidden += other.forbidden;
+  passed += other.passed;
+  leaked += other.leaked;
+  duplicated += other.duplicated;
+  reordered += other.reordered;
+  damaged += other.damaged;
+  late += other.late;
+  foreign += other.foreign;
+  for (const auto& [name, count] : other.leaks) leaks[name] += count;
+}
+
+Ledger::Ledger(const Schedule& schedule) : schedule_(&schedule) {
+  for (auto& latest : latest_) latest.resize(schedule.connections());
+}
+
+void Ledger::begin(uint32_t first, uint32_t count) {
+  first_ = first;
+  count_ = count;
+  times_.assign(count, 0);
+  for (auto& latest : latest_) std::ranges::fill(latest, 0);
+  tally_ = {};
+}
+
+void Ledger::sent(uint32_t sequence) {
+  ++tally_.sent;
+  switch (expected(schedule_->purpose(sequence))) {
+    case Expected::kPasses: ++tally_.expected; break;
+    case Expected::kBlocked: ++tally_.forbidden; break;
+    case Expected::kEither: break;
+  }
+}
+
+void Ledger::leaked(uint32_t sequence) {
+  ++tally_.leaked;
+  ++tally_.leaks[schedule_->at(sequence).frame->name()];
+}
+
+void Ledger::arrived(uint32_t sequence, bool is_whole) {
+  const uint32_t place = sequence - first_;
+  const bool must_not = expected(schedule_->purpose(sequence)) == Expected::kBlocked;
+  if (place >= count_) {
+    ++tally_.late;
+    // Late or not, it is out.
+    if (must_not) leaked(sequence);
+    return;
+  }
+  if (must_not) return leaked(sequence);
+  if (!is_whole) {
+    ++tally_.damaged;
+    return;
+  }
+  uint8_t& times = times_[place];
+  if (times != 0) {
+    ++tally_.duplicated;
+    return;
+  }
+  times = 1;
+  const Schedule::Entry entry = schedule_->at(sequence);
+  if (expected(entry.purpose) != Expected::kPasses) return;
+  ++tally_.passed;
+  uint32_t& latest = latest_[static_cast<size_t>(entry.frame->from())][entry.connection];
+  if (latest > place) ++tally_.reordered;
+  latest = std::max(latest, place + 1);
+}
+
+std::vector<uint32_t> Ledger::missing(size_t most) const {
+  std::vector<uint32_t> all;
+  for (uint32_t place = 0; place < count_; ++place) {
+    if (times_[place] == 0 && expected(schedule_->purpose(first_ + place)) == Expected::kPasses) {
+      all.push_back(first_ + place);
+    }
+  }
+  if (all.size() <= most) return all;
+  std::vector<uint32_t> some;
+  for (size_t i = 0; i < most; ++i) some.push_back(all[i * all.size() / most]);
+  return some;
+}
+
+}  // namespace tails::fastpath::bench
