@@ -19,20 +19,6 @@
 
 namespace tails::host {
 
-Descriptor& Descriptor::operator=(Descriptor&& other) noexcept {
-  if (this != &other) {
-    if (value_ >= 0) close(value_);
-    value_ = other.release();
-  }
-  return *this;
-}
-
-Descriptor::~Descriptor() {
-  if (value_ >= 0) close(value_);
-}
-
-int Descriptor::release() { return std::exchange(value_, -1); }
-
 namespace network_namespace {
 namespace {
 

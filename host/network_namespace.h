@@ -6,28 +6,10 @@
 #include <string_view>
 #include <vector>
 
+#include "net/descriptor.h"
 #include "net/result.h"
 
 namespace tails::host {
-
-/// An open descriptor, closed at the end. Move-only.
-class Descriptor {
- public:
-  Descriptor() = default;
-  explicit Descriptor(int value) : value_(value) {}
-  Descriptor(Descriptor&& other) noexcept : value_(other.release()) {}
-  Descriptor& operator=(Descriptor&& other) noexcept;
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor();
-
-  [[nodiscard]] int get() const { return value_; }
-  [[nodiscard]] bool is_open() const { return value_ >= 0; }
-  int release();
-
- private:
-  int value_ = -1;
-};
 
 /// Where named network namespaces are kept: files that hold a namespace by a bind mount, the way iproute2 does it
 /// (ip-netns(8)), so that `ip netns` sees ours.

@@ -22,8 +22,6 @@
 /// is held by the rules alone. No rule is loaded.
 namespace tails::leaktest {
 
-using host::Descriptor;
-
 struct Bed {
   struct Guest {
     Descriptor space;

@@ -128,11 +128,11 @@ Bytes compose(const PacketSpec& spec) {
   return bytes;
 }
 
-Result<Wire> Wire::open(const host::Descriptor& space, Role role, bool loopback) {
-  host::Descriptor socket;
+Result<Wire> Wire::open(const Descriptor& space, Role role, bool loopback) {
+  Descriptor socket;
   std::vector<std::pair<int, InterfaceName>> interfaces;
   auto opened = inside(space, [&]() -> Result<void> {
-    socket = host::Descriptor(::socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(ETH_P_ALL)));
+    socket = Descriptor(::socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, htons(ETH_P_ALL)));
     if (!socket.is_open()) return refused("cannot watch a wire", errno);
     const int buffer = 64 << 20;
     if (::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUFFORCE, &buffer, sizeof buffer) != 0) {

@@ -69,7 +69,7 @@ class Wire {
  public:
   enum class Role : uint8_t { kWatches, kAnswers };
   /// `loopback`: watches lo alone; else every interface but lo.
-  static Result<Wire> open(const host::Descriptor& space, Role role, bool loopback = false);
+  static Result<Wire> open(const Descriptor& space, Role role, bool loopback = false);
 
   [[nodiscard]] int descriptor() const { return socket_.get(); }
   /// What came in since the last call, oldest first. Never waits. Fails when the kernel lost frames.
@@ -78,11 +78,11 @@ class Wire {
   Result<void> inject(const InterfaceName& interface, std::span<const std::byte> packet);
 
  private:
-  Wire(host::Descriptor socket, Role role, bool loopback, std::vector<std::pair<int, InterfaceName>> interfaces)
+  Wire(Descriptor socket, Role role, bool loopback, std::vector<std::pair<int, InterfaceName>> interfaces)
       : socket_(std::move(socket)), role_(role), loopback_(loopback), interfaces_(std::move(interfaces)) {}
   Result<void> answer(const Frame& frame, std::span<const std::byte> packet);
 
-  host::Descriptor socket_;
+  Descriptor socket_;
   Role role_;
   bool loopback_;
   std::vector<std::pair<int, InterfaceName>> interfaces_;

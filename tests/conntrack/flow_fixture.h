@@ -31,19 +31,19 @@ class FlowTest : public testbed::KernelTest {
 
   /// A TCP connection and its far end.
   struct Connection {
-    testbed::Descriptor near;
-    testbed::Descriptor far;
+    Descriptor near;
+    Descriptor far;
     [[nodiscard]] int error() const { return pending_error(near); }
     /// Whether something sent arrives.
     [[nodiscard]] bool passes() const;
   };
   /// From where the calling thread is, as `owner`.
-  static Connection connect(Uid owner, const Endpoint& to, const testbed::Descriptor& listener);
-  [[nodiscard]] testbed::Descriptor listen_outside(const Endpoint& at) const;
+  static Connection connect(Uid owner, const Endpoint& to, const Descriptor& listener);
+  [[nodiscard]] Descriptor listen_outside(const Endpoint& at) const;
   /// A connected UDP socket that has sent something.
-  static testbed::Descriptor connected_udp(Uid owner, const Endpoint& to);
+  static Descriptor connected_udp(Uid owner, const Endpoint& to);
   /// The error that the program's next call fails with, 0: it would wait or succeed.
-  static int pending_error(const testbed::Descriptor& socket);
+  static int pending_error(const Descriptor& socket);
 
   static std::vector<Flow> flows(const FlowFilter& filter = {});
   static bool has_flow_to(const Endpoint& to);

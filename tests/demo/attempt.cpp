@@ -14,7 +14,7 @@ namespace {
 
 /// An unprivileged echo request (icmp(7), net.ipv4.ping_group_range).
 int try_ping(const IpAddress& to, std::chrono::milliseconds patience) {
-  const testbed::Descriptor socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_ICMP));
+  const Descriptor socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, IPPROTO_ICMP));
   if (!socket.is_open()) return errno;
   sockaddr_in address{};
   address.sin_family = AF_INET;

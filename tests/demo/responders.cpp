@@ -17,7 +17,7 @@
 namespace tails::demo {
 namespace {
 
-using testbed::Descriptor;
+using Descriptor;
 
 [[noreturn]] void answer(const std::vector<Descriptor>& listeners, const std::vector<Descriptor>& sockets) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);

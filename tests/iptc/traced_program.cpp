@@ -1,4 +1,5 @@
 #include "tests/iptc/traced_program.h"
+#include "net/descriptor.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -15,8 +16,6 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdlib>
-
-#include "tests/kernel/harness/descriptor.h"
 
 namespace tails::iptc {
 namespace {
@@ -135,7 +134,7 @@ class Tracer {
 }  // namespace
 
 Traced run_traced(const std::vector<std::string>& arguments, const Disturbance& disturbance) {
-  const testbed::Descriptor output(memfd_create("output", MFD_CLOEXEC));
+  const Descriptor output(memfd_create("output", MFD_CLOEXEC));
   const pid_t child = fork();
   if (child == 0) become(arguments, output.get(), disturbance.shares_run);
   int status = 0;

@@ -13,7 +13,7 @@
 #include <cstdlib>
 #include <utility>
 
-#include "tests/kernel/harness/descriptor.h"
+#include "net/descriptor.h"
 #include "tests/kernel/harness/failure.h"
 
 namespace tails::testbed {

@@ -5,9 +5,9 @@
 #include <functional>
 #include <string>
 
+#include "net/descriptor.h"
 #include "net/ids.h"
 #include "net/result.h"
-#include "tests/kernel/harness/descriptor.h"
 
 namespace tails::testbed {
 

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "net/address.h"
+#include "net/descriptor.h"
 #include "net/result.h"
-#include "tests/kernel/harness/descriptor.h"
 
 namespace tails::testbed {
 

@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "net/descriptor.h"
 #include "net/ids.h"
 #include "net/packet.h"
 #include "net/result.h"
-#include "tests/kernel/harness/descriptor.h"
 #include "tests/kernel/harness/network_namespace.h"
 #include "tests/kernel/harness/packet_bytes.h"
 

@@ -10,7 +10,7 @@
 
 #include <array>
 
-#include "tests/kernel/harness/descriptor.h"
+#include "net/descriptor.h"
 #include "tests/kernel/harness/failure.h"
 
 namespace tails::testbed {

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "net/address.h"
+#include "net/descriptor.h"
 #include "net/result.h"
 #include "ruleset/rule_set.h"
-#include "tests/kernel/harness/descriptor.h"
 #include "tests/kernel/harness/network_namespace.h"
 
 namespace tails::testbed {

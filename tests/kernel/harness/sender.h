@@ -25,9 +25,9 @@ class Sender {
   static Result<Sender> start(const Testbed& bed);
 
   /// The packet's hook, addresses, ports, protocol, flags, interface, owner, state and direction count. NAT: a
-  /// `recorded_nat` in state ESTABLISHED or NEW. Owner: at OUTPUT only. The interface `out` of OUTPUT is what the socket is
-  /// bound to; empty: the routes decide.
-  /// Value: what sending said (errno, 0: nothing). Fails when the packet cannot be made.
+  /// `recorded_nat` in state ESTABLISHED or NEW. Owner: at OUTPUT only. The interface `out` of OUTPUT is what the
+  /// socket is bound to; empty: the routes decide. Value: what sending said (errno, 0: nothing). Fails when the packet
+  /// cannot be made.
   Result<int> send(const Packet& packet);
 
   /// What came out of all cables since the last call, each with the name of the host's interface.

@@ -1,6 +1,5 @@
 #include "tests/kernel/harness/sockets.h"
 
-#include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -13,64 +12,12 @@
 namespace tails::testbed {
 namespace {
 
-struct SocketAddress {
-  sockaddr_storage storage{};
-  socklen_t length = 0;
-
-  explicit SocketAddress(const Endpoint& endpoint) {
-    if (endpoint.address.family == Family::kIpv4) {
-      sockaddr_in v4{};
-      v4.sin_family = AF_INET;
-      v4.sin_port = htons(endpoint.port);
-      endpoint.address.to_wire(&v4.sin_addr);
-      std::memcpy(&storage, &v4, length = sizeof v4);
-    } else {
-      sockaddr_in6 v6{};
-      v6.sin6_family = AF_INET6;
-      v6.sin6_port = htons(endpoint.port);
-      endpoint.address.to_wire(&v6.sin6_addr);
-      std::memcpy(&storage, &v6, length = sizeof v6);
-    }
-  }
-  [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
-};
-
-Endpoint to_endpoint(const sockaddr_storage& storage) {
-  if (storage.ss_family == AF_INET) {
-    sockaddr_in v4{};
-    std::memcpy(&v4, &storage, sizeof v4);
-    return {IpAddress::from_wire(Family::kIpv4, &v4.sin_addr), ntohs(v4.sin_port)};
-  }
-  sockaddr_in6 v6{};
-  std::memcpy(&v6, &storage, sizeof v6);
-  return {IpAddress::from_wire(Family::kIpv6, &v6.sin6_addr), ntohs(v6.sin6_port)};
-}
-
-int domain_of(Family family) { return family == Family::kIpv4 ? AF_INET : AF_INET6; }
+using host::domain_of;
+using host::SocketAddress;
 
 bool wait_for(int socket, short events, std::chrono::milliseconds patience) {
   pollfd one{socket, events, 0};
   return ::poll(&one, 1, static_cast<int>(patience.count())) > 0;
-}
-
-Result<void> set_options(int socket, const SocketOptions& options) {
-  if (!options.device.empty()) {
-    const std::string_view name = options.device.view();
-    if (::setsockopt(socket, SOL_SOCKET, SO_BINDTODEVICE, name.data(), static_cast<socklen_t>(name.size())) != 0) {
-      return system_failure("SO_BINDTODEVICE " + std::string(name));
-    }
-  }
-  if (options.mark.value != 0 &&
-      ::setsockopt(socket, SOL_SOCKET, SO_MARK, &options.mark.value, sizeof options.mark.value) != 0) {
-    return system_failure("SO_MARK");
-  }
-  if (options.from) {
-    const int yes = 1;
-    ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    const SocketAddress address(*options.from);
-    if (::bind(socket, address.get(), address.length) != 0) return system_failure("bind");
-  }
-  return {};
 }
 
 Result<Descriptor> bound(const Endpoint& at, int type) {
@@ -82,13 +29,16 @@ Result<Descriptor> bound(const Endpoint& at, int type) {
 Result<Descriptor> open_socket(Family family, int type, const SocketOptions& options) {
   Descriptor socket(::socket(domain_of(family), type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket.is_open()) return system_failure("socket");
-  if (auto set = set_options(socket.get(), options); !set) return tl::unexpected(set.error());
+  if (const int error = host::set_options(socket.get(), options)) {
+    errno = error;
+    return system_failure("the options of a socket");
+  }
   return socket;
 }
 
 int connect_tcp(int socket, const Endpoint& to, std::chrono::milliseconds patience) {
   const SocketAddress address(to);
-  if (::connect(socket, address.get(), address.length) == 0) return 0;
+  if (::connect(socket, address.get(), address.length()) == 0) return 0;
   if (errno != EINPROGRESS) return errno;
   if (!wait_for(socket, POLLOUT, patience)) return ETIMEDOUT;
   int error = 0;
@@ -104,7 +54,7 @@ int try_tcp(const Endpoint& to, const SocketOptions& options, std::chrono::milli
 
 int send_to(int socket, const Endpoint& to, std::string_view text) {
   const SocketAddress address(to);
-  return ::sendto(socket, text.data(), text.size(), 0, address.get(), address.length) < 0 ? errno : 0;
+  return ::sendto(socket, text.data(), text.size(), 0, address.get(), address.length()) < 0 ? errno : 0;
 }
 
 int try_udp(const Endpoint& to, const SocketOptions& options) {
@@ -116,7 +66,7 @@ int try_connected_udp(const Endpoint& to, const SocketOptions& options, std::chr
   const auto socket = open_socket(to.address.family, SOCK_DGRAM, options);
   if (!socket) return socket.error().system_errno;
   const SocketAddress address(to);
-  if (::connect(socket->get(), address.get(), address.length) != 0) return errno;
+  if (::connect(socket->get(), address.get(), address.length()) != 0) return errno;
   if (::send(socket->get(), "hello", 5, 0) < 0 && errno != EPERM) return errno;
   if (!wait_for(socket->get(), POLLIN, patience)) return ETIMEDOUT;
   std::array<char, 64> answer{};
@@ -132,10 +82,10 @@ int send_raw(const Packet& packet, const Details& details, const SocketOptions& 
     const int yes = 1;
     if (::setsockopt(socket.get(), IPPROTO_IP, kIpNodefrag, &yes, sizeof yes) != 0) return errno;
   }
-  if (auto set = set_options(socket.get(), options); !set) return set.error().system_errno;
+  if (const int error = host::set_options(socket.get(), options)) return error;
   const Bytes bytes = compose(packet, details);
   const SocketAddress address({packet.destination, 0});
-  return ::sendto(socket.get(), bytes.data(), bytes.size(), 0, address.get(), address.length) < 0 ? errno : 0;
+  return ::sendto(socket.get(), bytes.data(), bytes.size(), 0, address.get(), address.length()) < 0 ? errno : 0;
 }
 
 Result<Descriptor> listen_tcp(const Endpoint& at) {
@@ -150,7 +100,7 @@ Endpoint local_endpoint(int socket) {
   sockaddr_storage storage{};
   socklen_t length = sizeof storage;
   if (::getsockname(socket, reinterpret_cast<sockaddr*>(&storage), &length) != 0) return {};
-  return to_endpoint(storage);
+  return host::endpoint_of(storage).value_or(Endpoint{});
 }
 
 bool wait_readable(int socket, std::chrono::milliseconds patience) { return wait_for(socket, POLLIN, patience); }
@@ -162,7 +112,7 @@ std::optional<Datagram> receive(int socket, std::chrono::milliseconds patience) 
   socklen_t length = sizeof from;
   const ssize_t size = ::recvfrom(socket, text.data(), text.size(), 0, reinterpret_cast<sockaddr*>(&from), &length);
   if (size < 0) return std::nullopt;
-  return Datagram{std::string(text.data(), static_cast<size_t>(size)), to_endpoint(from)};
+  return Datagram{std::string(text.data(), static_cast<size_t>(size)), host::endpoint_of(from).value_or(Endpoint{})};
 }
 
 std::string errno_name(int number) {

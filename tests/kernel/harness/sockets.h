@@ -4,21 +4,18 @@
 #include <optional>
 #include <string>
 
+#include "host/sockets.h"
+#include "net/descriptor.h"
 #include "net/ids.h"
 #include "net/packet.h"
 #include "net/result.h"
-#include "tests/kernel/harness/descriptor.h"
 #include "tests/kernel/harness/packet_bytes.h"
 
 /// Sockets as programs use them. Everything happens in the calling thread's namespace and with its credentials
 /// (`as_user`, `SocketOwner`). An "errno" is 0 where the call succeeded.
 namespace tails::testbed {
 
-struct SocketOptions {
-  InterfaceName device{};          ///< SO_BINDTODEVICE.
-  std::optional<Endpoint> from{};  ///< bind(2).
-  Mark mark{};                     ///< SO_MARK; needs root.
-};
+using host::SocketOptions;
 
 /// A socket of `type` (SOCK_STREAM, SOCK_DGRAM) for `family`, non-blocking.
 Result<Descriptor> open_socket(Family family, int type, const SocketOptions& options = {});

@@ -3,9 +3,9 @@
 #include <span>
 #include <vector>
 
+#include "net/descriptor.h"
 #include "net/interface_name.h"
 #include "net/result.h"
-#include "tests/kernel/harness/descriptor.h"
 #include "tests/kernel/harness/network_namespace.h"
 #include "tests/kernel/harness/packet_bytes.h"
 
