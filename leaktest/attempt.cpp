@@ -1,6 +1,5 @@
 #include "leaktest/attempt.h"
 
-#include <arpa/inet.h>
 #include <grp.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
@@ -16,6 +15,7 @@
 #include <cstring>
 #include <optional>
 
+#include "host/sockets.h"
 #include "leaktest/bed.h"
 #include "leaktest/wire.h"
 #include "net/wire.h"
@@ -28,54 +28,15 @@ using Clock = std::chrono::steady_clock;
 // RFC 792, RFC 4443. (netinet/ip_icmp.h makes macros of words like icmp_id.)
 constexpr uint8_t kEchoRequest = 8, kEchoRequestV6 = 128;
 
-struct SocketAddress {
-  sockaddr_storage storage{};
-  socklen_t length = 0;
-
-  explicit SocketAddress(const Endpoint& endpoint, const InterfaceName& scope = {}) {
-    if (endpoint.address.family == Family::kIpv4) {
-      sockaddr_in v4{};
-      v4.sin_family = AF_INET;
-      v4.sin_port = htons(endpoint.port);
-      endpoint.address.to_wire(&v4.sin_addr);
-      std::memcpy(&storage, &v4, length = sizeof v4);
-    } else {
-      sockaddr_in6 v6{};
-      v6.sin6_family = AF_INET6;
-      v6.sin6_port = htons(endpoint.port);
-      endpoint.address.to_wire(&v6.sin6_addr);
-      static_cast<void>(scope);
-      std::memcpy(&storage, &v6, length = sizeof v6);
-    }
-  }
-  [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
-};
-
-int domain_of(const Case& attempt) { return attempt.target.address.family == Family::kIpv4 ? AF_INET : AF_INET6; }
-
-template <class T>
-int set(int socket, int level, int name, const T& value) {
-  return ::setsockopt(socket, level, name, &value, sizeof value) == 0 ? 0 : errno;
-}
+int domain_of(const Case& attempt) { return host::domain_of(attempt.target.address.family); }
 
 int prepare(int socket, const Case& attempt, bool has_ports) {
-  const int yes = 1;
-  if (!attempt.device.empty()) {
-    const std::string_view name = attempt.device.view();
-    if (::setsockopt(socket, SOL_SOCKET, SO_BINDTODEVICE, name.data(), static_cast<socklen_t>(name.size())) != 0) {
-      return errno;
-    }
-  }
-  set(socket, SOL_SOCKET, SO_BROADCAST, yes);
-  if (attempt.has_source_address) {
-    if (const int error = set(socket, IPPROTO_IP, IP_TRANSPARENT, yes)) return error;
-  }
-  if (attempt.tos != 0) set(socket, IPPROTO_IP, IP_TOS, int{attempt.tos});
-  if (!has_ports) return 0;
-  set(socket, SOL_SOCKET, SO_REUSEADDR, yes);
+  host::SocketOptions options{.device = attempt.device, .tos = attempt.tos, .may_broadcast = true};
+  options.is_transparent = attempt.has_source_address;
   const IpAddress any{attempt.target.address.family, 0, 0};
-  const SocketAddress from({attempt.has_source_address ? attempt.source.address : any, attempt.source.port});
-  return ::bind(socket, from.get(), from.length) == 0 ? 0 : errno;
+  if (has_ports)
+    options.from = Endpoint{attempt.has_source_address ? attempt.source.address : any, attempt.source.port};
+  return host::set_options(socket, options);
 }
 
 /// An attempt that is under way.
@@ -135,17 +96,17 @@ class Attempts {
     Descriptor socket(::socket(domain_of(attempt), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!socket.is_open()) return errno;
     if (const int error = prepare(socket.get(), attempt, true)) return error;
-    const SocketAddress to(attempt.target);
+    const host::SocketAddress to(attempt.target);
     int done = 0;
     if (attempt.means == Means::kFastOpen) {
       const Bytes payload = token_payload(attempt.id);
       done =
-          ::sendto(socket.get(), payload.data(), payload.size(), MSG_FASTOPEN | MSG_NOSIGNAL, to.get(), to.length) < 0
+          ::sendto(socket.get(), payload.data(), payload.size(), MSG_FASTOPEN | MSG_NOSIGNAL, to.get(), to.length()) < 0
               ? -1
               : 0;
       if (done == 0) errno = EINPROGRESS, done = -1;
     } else {
-      done = ::connect(socket.get(), to.get(), to.length);
+      done = ::connect(socket.get(), to.get(), to.length());
     }
     if (done != 0 && errno != EINPROGRESS) return errno;
     pending_.push_back({&attempt, std::move(socket)});
@@ -164,18 +125,21 @@ class Attempts {
   }
 
   static int send_to(int socket, const Case& attempt) {
-    const SocketAddress to(attempt.target);
+    const host::SocketAddress to(attempt.target);
     const Bytes payload = token_payload(attempt.id);
     if (attempt.means != Means::kUdp) {
-      return ::sendto(socket, payload.data(), payload.size(), 0, to.get(), to.length) < 0 ? errno : 0;
+      return ::sendto(socket, payload.data(), payload.size(), 0, to.get(), to.length()) < 0 ? errno : 0;
     }
-    if (::connect(socket, to.get(), to.length) != 0) return errno;
+    if (::connect(socket, to.get(), to.length()) != 0) return errno;
     return ::send(socket, payload.data(), payload.size(), 0) < 0 ? errno : 0;
   }
 
   static Bytes echo_of(const Case& attempt) {
     Bytes echo(8);
     echo[0] = static_cast<std::byte>(domain_of(attempt) == AF_INET ? kEchoRequest : kEchoRequestV6);
+    // Its identifier: where two at once have the same, they clash in conntrack and one is dropped.
+    echo[4] = static_cast<std::byte>(attempt.source.port >> 8);
+    echo[5] = static_cast<std::byte>(attempt.source.port & 0xFF);
     const Bytes token = token_payload(attempt.id);
     echo.insert(echo.end(), token.begin(), token.end());
     if (domain_of(attempt) == AF_INET) {
@@ -190,10 +154,11 @@ class Attempts {
     const int number = domain_of(attempt) == AF_INET ? int{IPPROTO_ICMP} : int{IPPROTO_ICMPV6};
     Descriptor socket(::socket(domain_of(attempt), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, number));
     if (!socket.is_open()) return errno;
-    if (const int error = prepare(socket.get(), attempt, false)) return error;
-    const SocketAddress to(attempt.target);
+    // The port of an echo socket is the identifier (icmp(7)).
+    if (const int error = prepare(socket.get(), attempt, true)) return error;
+    const host::SocketAddress to(attempt.target);
     const Bytes echo = echo_of(attempt);
-    if (::sendto(socket.get(), echo.data(), echo.size(), 0, to.get(), to.length) < 0) return errno;
+    if (::sendto(socket.get(), echo.data(), echo.size(), 0, to.get(), to.length()) < 0) return errno;
     pending_.push_back({&attempt, std::move(socket)});
     return 0;
   }
@@ -201,8 +166,8 @@ class Attempts {
   static int send_bytes(const Descriptor& socket, const Case& attempt, const Bytes& bytes) {
     if (!socket.is_open()) return errno;
     if (const int error = prepare(socket.get(), attempt, false)) return error;
-    const SocketAddress to({attempt.target.address, 0});
-    return ::sendto(socket.get(), bytes.data(), bytes.size(), 0, to.get(), to.length) < 0 ? errno : 0;
+    const host::SocketAddress to({attempt.target.address, 0});
+    return ::sendto(socket.get(), bytes.data(), bytes.size(), 0, to.get(), to.length()) < 0 ? errno : 0;
   }
 
   static int send_raw_icmp(const Case& attempt) {
@@ -211,9 +176,15 @@ class Attempts {
                       echo_of(attempt));
   }
 
+  /// Without ports, what two accounts send at once is one flow, and the second to be entered in conntrack's table is
+  /// dropped (nf_conntrack_confirm). Once it is there, it can be asked again.
   static int send_protocol(const Case& attempt) {
-    return send_bytes(Descriptor(::socket(domain_of(attempt), SOCK_RAW | SOCK_CLOEXEC, attempt.protocol)), attempt,
-                      token_payload(attempt.id, 64));
+    const auto send = [&] {
+      return send_bytes(Descriptor(::socket(domain_of(attempt), SOCK_RAW | SOCK_CLOEXEC, attempt.protocol)), attempt,
+                        token_payload(attempt.id, 64));
+    };
+    const int error = send();
+    return error == EPERM && attempt.may_pass() ? send() : error;
   }
 
   static Bytes packet_of(const Case& attempt, size_t payload = 16) {
@@ -269,9 +240,9 @@ class Attempts {
     if (!socket.is_open()) return errno;
     ip_mreqn request{};
     attempt.target.address.to_wire(&request.imr_multiaddr);
-    const auto added = set(socket.get(), IPPROTO_IP, IP_ADD_MEMBERSHIP, request);
-    if (added == 0) kept_.push_back(std::move(socket));
-    return added;
+    if (::setsockopt(socket.get(), IPPROTO_IP, IP_ADD_MEMBERSHIP, &request, sizeof request) != 0) return errno;
+    kept_.push_back(std::move(socket));
+    return 0;
   }
 
   /// Another's flow gets its answer; then the same port is ours and its peer is asked.
@@ -280,9 +251,9 @@ class Attempts {
     {
       const Descriptor first(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
       if (prepare(first.get(), attempt, true) != 0) return EADDRINUSE;
-      const SocketAddress to(attempt.target);
+      const host::SocketAddress to(attempt.target);
       const std::array<char, 6> question{};
-      if (::connect(first.get(), to.get(), to.length) != 0) return errno;
+      if (::connect(first.get(), to.get(), to.length()) != 0) return errno;
       static_cast<void>(::send(first.get(), question.data(), question.size(), 0));
       pollfd end{first.get(), POLLIN, 0};
       ::poll(&end, 1, 500);
@@ -303,8 +274,8 @@ class Attempts {
     const auto as_before = ::setfsuid(attempt.opener.value);
     Descriptor flow(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (prepare(flow.get(), attempt, true) != 0) return EADDRINUSE;
-    const SocketAddress to(attempt.target);
-    ::connect(flow.get(), to.get(), to.length);
+    const host::SocketAddress to(attempt.target);
+    ::connect(flow.get(), to.get(), to.length());
     pollfd end{flow.get(), POLLOUT, 0};
     ::poll(&end, 1, 500);
     ::setfsuid(static_cast<uid_t>(as_before));
@@ -345,7 +316,7 @@ class Attempts {
   /// By reset: nothing lingers.
   void close_all() {
     const linger now{1, 0};
-    for (const Descriptor& socket : kept_) set(socket.get(), SOL_SOCKET, SO_LINGER, now);
+    for (const Descriptor& socket : kept_) ::setsockopt(socket.get(), SOL_SOCKET, SO_LINGER, &now, sizeof now);
     kept_.clear();
     pending_.clear();
   }

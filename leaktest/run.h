@@ -1,13 +1,10 @@
 #pragma once
 
-#include <chrono>
 #include <functional>
 #include <memory>
-#include <string>
 #include <string_view>
-#include <vector>
 
-#include "leaktest/case.h"
+#include "leaktest/matrix.h"
 #include "leaktest/plan.h"
 #include "net/result.h"
 #include "policy/policy.h"
@@ -20,20 +17,6 @@ namespace tails::leaktest {
 using Enforce = std::function<Result<void>(const ruleset::RuleSet& rules)>;
 /// Told of what is going on: "trying 1,200 ways out", so many of so many done.
 using Progress = std::function<void(std::string_view what, size_t done, size_t all)>;
-
-struct Outcome {
-  Case attempt;
-  Observation seen;
-  Judgement judgement = Judgement::kAsMeant;
-};
-
-struct Matrix {
-  std::vector<Outcome> outcomes;     ///< In the plan's order; what nobody sent stands at the end.
-  std::vector<std::string> notices;  ///< What was left out, as sentences.
-  size_t packets = 0;                ///< That left the machine by its cables.
-  [[nodiscard]] size_t leaks() const;
-  [[nodiscard]] size_t broken() const;
-};
 
 /// A throw-away machine that can be tried with rule after rule set. Needs root. One at a time per process; the calling
 /// thread is in its own network namespace whenever a function returns.
