@@ -1,8 +1,4 @@
-#include <csignal>
-
 #include <array>
-#include <atomic>
-#include <chrono>
 #include <ctime>
 
 #include <fmt/format.h>
@@ -13,6 +9,7 @@
 #include "cli/flow_words.h"
 #include "cli/log.h"
 #include "cli/operand.h"
+#include "cli/watching.h"
 #include "conntrack/watch.h"
 #include "policy/system_environment.h"
 #include "ruleset/evaluator.h"
@@ -22,17 +19,12 @@ namespace {
 
 using conntrack::FlowWatch;
 using Kind = FlowWatch::Sight::Kind;
-using Clock = std::chrono::steady_clock;
 
 constexpr std::array kOptions{
     OptionSpec{.name = "--fail", .help = "End with exit status 1 at the first alarm"},
     OptionSpec{.name = "--alarms", .help = "Show alarms only"},
-    OptionSpec{.name = "--for", .value = "SECONDS", .help = "End after this time; otherwise on Ctrl-C"},
+    kForOption,
 };
-
-std::atomic<bool> stopped = false;
-static_assert(std::atomic<bool>::is_always_lock_free);
-void stop(int) { stopped = true; }
 
 std::string_view word(Kind kind) {
   switch (kind) {
@@ -108,26 +100,19 @@ class Watcher {
 };
 
 Result<ExitStatus> run(const Invocation& invocation) {
-  constexpr uint32_t kYear = 365 * 24 * 3600;
-  const auto seconds = invocation.arguments.number("--for", 1, kYear);
-  if (!seconds) return tl::unexpected(seconds.error());
+  const auto watching = Watching::begin(invocation);
+  if (!watching) return tl::unexpected(watching.error());
   const policy::SystemEnvironment environment;
   const auto policy = load_policy_in_charge(invocation.global, environment);
   if (!policy) return tl::unexpected(policy.error());
   auto watch = FlowWatch::open(policy->rules);
   if (!watch) return tl::unexpected(watch.error());
 
-  struct sigaction action {};
-  action.sa_handler = stop;
-  ::sigaction(SIGINT, &action, nullptr);
-  ::sigaction(SIGTERM, &action, nullptr);
-
-  const auto deadline = *seconds ? Clock::now() + std::chrono::seconds(**seconds) : Clock::time_point::max();
   const bool ends_at_alarm = invocation.arguments.has("--fail");
   Watcher watcher(invocation, *policy, user_names(invocation.global, policy->accounts, environment));
-  while (!stopped && Clock::now() < deadline && !(ends_at_alarm && watcher.has_alarm())) {
-    constexpr std::chrono::milliseconds kPatience{200};
-    const auto looked = watch->look(kPatience, [&](const FlowWatch::Sight& sight) { watcher.see(*watch, sight); });
+  while (watching->goes_on() && !(ends_at_alarm && watcher.has_alarm())) {
+    const auto looked =
+        watch->look(Watching::kPatience, [&](const FlowWatch::Sight& sight) { watcher.see(*watch, sight); });
     if (!looked) return tl::unexpected(looked.error());
   }
   return ends_at_alarm && watcher.has_alarm() ? ExitStatus::kNo : ExitStatus::kDone;

@@ -3,9 +3,7 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <chrono>
-#include <csignal>
 #include <ctime>
 #include <map>
 
@@ -20,6 +18,7 @@
 #include "cli/operand.h"
 #include "cli/packet_words.h"
 #include "cli/text_table.h"
+#include "cli/watching.h"
 #include "host/blocked_log.h"
 #include "host/program_finder.h"
 #include "policy/system_environment.h"
@@ -33,12 +32,8 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::array kOptions{
     OptionSpec{.name = "--summary", .help = "Who tried what how often: on a terminal a table that updates in place"},
-    OptionSpec{.name = "--for", .value = "SECONDS", .help = "End after this time; otherwise on Ctrl-C"},
+    kForOption,
 };
-
-std::atomic<bool> stopped = false;
-static_assert(std::atomic<bool>::is_always_lock_free);
-void stop(int) { stopped = true; }
 
 /// The packet as the filter met it. Its state is not in the log; a blocked packet mostly opens a flow.
 Packet packet_of(const host::BlockedPacket& blocked) {
@@ -88,21 +83,24 @@ class Watcher {
   }
 
   /// Lines that wait are written; the screen is drawn anew at most four times a second; losses are told once each.
-  void pause(uint64_t lost) {
+  void pause(const host::BlockedLog::Losses& losses) {
     if (!pending_.empty()) {
       print(pending_);
       pending_.clear();
     }
-    if (lost > told_lost_ && !wants_summary_) {
-      tell_lost(lost - told_lost_, lost);
-      told_lost_ = lost;
+    if (losses.counted > lost_.counted && !wants_summary_) {
+      tell_lost(losses.counted - lost_.counted, losses.counted);
     }
-    lost_ = lost;
+    // Mostly the next packet tells how many; where none comes, that something is lost is said all the same.
+    if (losses.has_uncounted && lost_.has_uncounted) tell_uncounted();
+    if (!losses.has_uncounted) is_uncounted_told_ = false;
+    lost_ = losses;
     constexpr std::chrono::milliseconds kQuiet{250};
     if (is_live_ && Clock::now() - drawn_ >= kQuiet) draw();
   }
 
   void end() {
+    if (lost_.has_uncounted) tell_uncounted();
     if (is_live_) {
       draw();
     } else if (wants_summary_) {
@@ -187,13 +185,22 @@ class Watcher {
     }
   }
 
-  void tell_lost(uint64_t more, uint64_t all) {
+  /// `more`: empty where it is not known how many.
+  void tell_lost(std::optional<uint64_t> more, uint64_t all) {
     if (invocation_.global.json) {
-      print(fmt::format("{{\"event\":\"lost\",\"lost\":{},\"lost_in_all\":{}}}\n", more, all));
+      print(Json({{"event", "lost"}, {"lost", more ? Json(*more) : Json(nullptr)}, {"lost_in_all", all}}).dump() +
+            "\n");
     } else {
-      print(invocation_.out.paint(Ink::kWarning, lost_text(more)) + "\n");
+      print(invocation_.out.paint(Ink::kWarning, more ? lost_text(*more) : kMoreLost) + "\n");
     }
   }
+  void tell_uncounted() {
+    if (wants_summary_ || is_uncounted_told_) return;
+    is_uncounted_told_ = true;
+    tell_lost(std::nullopt, lost_.counted);
+  }
+  static constexpr const char* kMoreLost =
+      "the last messages of the kernel came faster than they could be read and are lost; how many is not known yet";
   static std::string lost_text(uint64_t lost) {
     return fmt::format("{} message{} of the kernel came faster than they could be read and are lost", lost,
                        lost == 1 ? "" : "s");
@@ -221,7 +228,8 @@ class Watcher {
       text += fmt::format("{} packets of {} users went to still other places, and have no row of their own\n",
                           summary_.without_row(), summary_.without_row_by_user().size());
     }
-    if (lost_ > 0) text += screen.paint(Ink::kWarning, lost_text(lost_)) + "\n";
+    if (lost_.counted > 0) text += screen.paint(Ink::kWarning, lost_text(lost_.counted)) + "\n";
+    if (lost_.has_uncounted) text += screen.paint(Ink::kWarning, kMoreLost) + "\n";
     text += fmt::format("{} blocked\n", summary_.all());
     return text;
   }
@@ -240,7 +248,8 @@ class Watcher {
                       {"entry", row.entry}});
     }
     const Json json{{"blocked", summary_.all()},
-                    {"lost", lost_},
+                    {"lost", lost_.counted},
+                    {"more_lost", lost_.has_uncounted},
                     {"without_row", summary_.without_row()},
                     {"rows", std::move(rows)}};
     return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
@@ -269,8 +278,8 @@ class Watcher {
   std::map<BlockedSummary::Key, Entry> entries_;
   BlockedSummary summary_;
   std::string pending_;
-  uint64_t lost_ = 0;
-  uint64_t told_lost_ = 0;
+  host::BlockedLog::Losses lost_;
+  bool is_uncounted_told_ = false;
   Clock::time_point drawn_{};
   size_t lines_drawn_ = 0;
 };
@@ -287,9 +296,8 @@ Result<std::unique_ptr<host::BlockedLog>> open_log(const policy::Blocked& blocke
 }
 
 Result<ExitStatus> run(const Invocation& invocation) {
-  constexpr uint32_t kYear = 365 * 24 * 3600;
-  const auto seconds = invocation.arguments.number("--for", 1, kYear);
-  if (!seconds) return tl::unexpected(seconds.error());
+  const auto watching = Watching::begin(invocation);
+  if (!watching) return tl::unexpected(watching.error());
   const policy::SystemEnvironment environment;
   const auto policy = load_policy_in_charge(invocation.global, environment);
   if (!policy) return tl::unexpected(policy.error());
@@ -298,18 +306,12 @@ Result<ExitStatus> run(const Invocation& invocation) {
   if (!source) return tl::unexpected(source.error());
   if (blocked.log_limit) log::notice("the policy limits how much is logged: more is blocked than is seen here");
 
-  struct sigaction action {};
-  action.sa_handler = stop;
-  ::sigaction(SIGINT, &action, nullptr);
-  ::sigaction(SIGTERM, &action, nullptr);
-
-  const auto deadline = *seconds ? Clock::now() + std::chrono::seconds(**seconds) : Clock::time_point::max();
   Watcher watcher(invocation, *policy, user_names(invocation.global, policy->accounts, environment));
-  while (!stopped && Clock::now() < deadline) {
-    constexpr std::chrono::milliseconds kPatience{200};
-    const auto read = (*source)->read(kPatience, [&](const host::BlockedPacket& packet) { watcher.see(packet); });
+  while (watching->goes_on()) {
+    const auto read =
+        (*source)->read(Watching::kPatience, [&](const host::BlockedPacket& packet) { watcher.see(packet); });
     if (!read) return tl::unexpected(read.error());
-    watcher.pause((*source)->lost());
+    watcher.pause((*source)->losses());
   }
   watcher.end();
   return ExitStatus::kDone;

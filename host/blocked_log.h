@@ -25,9 +25,15 @@ class BlockedLog {
   /// Waits up to `patience` for packets and gives each to `on_packet`; returns after at most some thousands, so that
   /// the caller can show them. Errors (kRefused): the source fails.
   virtual Result<void> read(std::chrono::milliseconds patience, const OnPacket& on_packet) = 0;
-  /// Messages that the kernel had to throw away since the beginning, because nobody read them in time. Of the kernel
-  /// log: messages of any kind, for what they were is not known.
-  [[nodiscard]] virtual uint64_t lost() const = 0;
+  /// Messages that the kernel had to throw away since the log was opened, because nobody read them in time.
+  struct Losses {
+    /// By the gaps in the kernel's numbers. Of the kernel log: messages of any kind, for what they were is not known.
+    uint64_t counted = 0;
+    /// The kernel has said that there were still others; how many, the next message will show.
+    bool has_uncounted = false;
+    friend bool operator==(const Losses&, const Losses&) = default;
+  };
+  [[nodiscard]] virtual Losses losses() const = 0;
 };
 
 /// The kernel's own messages (/dev/kmsg, dev-kmsg in the kernel's documentation) that begin with `prefix`, from now on.

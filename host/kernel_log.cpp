@@ -59,21 +59,39 @@ class KernelLog final : public BlockedLog {
       if (size < 0) return refused("cannot read the kernel's messages", errno);
       const auto record = read_record(std::string_view(buffer_.data(), static_cast<size_t>(size)));
       if (!record) continue;
-      if (next_ && record->sequence > *next_) lost_ += record->sequence - *next_;
-      next_ = record->sequence + 1;
+      note(record->sequence);
       constexpr unsigned kFacilityShift = 3;
       if (record->priority >> kFacilityShift != 0) continue;  // not the kernel's
       if (const auto packet = read_log_message(record->text, prefix_)) on_packet(*packet);
     }
     return {};
   }
-  [[nodiscard]] uint64_t lost() const override { return lost_; }
+  [[nodiscard]] Losses losses() const override { return {lost_, false}; }
+
+  /// Goes to the end of the log by reading it, not by lseek(2): only so the number of the last message is known, and
+  /// with it what is lost before the first one that we read. Whatever is left behind, others may write on meanwhile.
+  void skip_what_is_there() {
+    constexpr int kMost = 1 << 20;  // more than any log holds
+    for (int i = 0; i < kMost; ++i) {
+      const ssize_t size = ::read(file_.get(), buffer_.data(), buffer_.size());
+      if (size < 0 && errno == EAGAIN) break;
+      if (size <= 0) continue;
+      if (const auto record = read_record(std::string_view(buffer_.data(), static_cast<size_t>(size)))) {
+        next_ = record->sequence + 1;
+      }
+    }
+  }
 
  private:
+  void note(uint64_t sequence) {
+    if (next_ && sequence > *next_) lost_ += sequence - *next_;
+    next_ = sequence + 1;
+  }
+
   Descriptor file_;
   std::string prefix_;
   std::array<char, 8192> buffer_{};  // CONSOLE_EXT_LOG_MAX
-  std::optional<uint64_t> next_;
+  std::optional<uint64_t> next_;     ///< Empty: nothing was read yet, and the log was empty when it was opened.
   uint64_t lost_ = 0;
 };
 
@@ -82,9 +100,9 @@ class KernelLog final : public BlockedLog {
 Result<std::unique_ptr<BlockedLog>> open_kernel_log(std::string prefix, const std::string& path) {
   Descriptor file(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC));
   if (!file.is_open()) return refused("cannot open " + path, errno);
-  // A pipe in its place (tests) has no end to go to.
-  if (::lseek(file.get(), 0, SEEK_END) < 0 && errno != ESPIPE) return refused("cannot go to the end of " + path, errno);
-  return std::make_unique<KernelLog>(std::move(file), std::move(prefix));
+  auto log = std::make_unique<KernelLog>(std::move(file), std::move(prefix));
+  log->skip_what_is_there();
+  return log;
 }
 
 }  // namespace tails::host

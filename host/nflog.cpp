@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <cstring>
 #include <map>
-#include <optional>
 #include <vector>
 
 #include "host/blocked_log.h"
@@ -45,7 +44,7 @@ class Nflog final : public BlockedLog {
     for (int i = 0; i < kAtOnce; ++i) {
       const ssize_t size = ::recv(end.fd, buffer_.data(), buffer_.size(), MSG_DONTWAIT);
       if (size < 0 && errno == EAGAIN) return {};
-      // ENOBUFS: the sequence numbers tell how many.
+      if (size < 0 && errno == ENOBUFS) ++overruns_;
       if (size < 0 && (errno == EINTR || errno == ENOBUFS)) continue;
       if (size < 0) return refused("cannot read NFLOG", errno);
       int left = static_cast<int>(size);
@@ -56,7 +55,7 @@ class Nflog final : public BlockedLog {
     }
     return {};
   }
-  [[nodiscard]] uint64_t lost() const override { return lost_; }
+  [[nodiscard]] Losses losses() const override { return {lost_, overruns_ > 0}; }
 
   Result<void> configure(uint16_t group) {
     constexpr uint32_t kCopy = 128;  // headers are enough
@@ -66,8 +65,6 @@ class Nflog final : public BlockedLog {
     mode.copy_mode = NFULNL_COPY_PACKET;
     if (auto done = command(group, NFULNL_CFG_CMD_BIND); !done) return done;
     if (auto done = set(group, NFULA_CFG_MODE, &mode, sizeof mode); !done) return done;
-    const uint16_t flags = htons(NFULNL_CFG_F_SEQ);
-    if (auto done = set(group, NFULA_CFG_FLAGS, &flags, sizeof flags); !done) return done;
     const uint32_t batch = htonl(kBatch), timeout = htonl(kHundredthsToWait);
     if (auto done = set(group, NFULA_CFG_QTHRESH, &batch, sizeof batch); !done) return done;
     if (auto done = set(group, NFULA_CFG_TIMEOUT, &timeout, sizeof timeout); !done) return done;
@@ -76,7 +73,9 @@ class Nflog final : public BlockedLog {
     if (::setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room) != 0) {
       ::setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
     }
-    return {};
+    // Last: from here on packets are numbered, from 0, and none that has a number may be missed.
+    const uint16_t flags = htons(NFULNL_CFG_F_SEQ);
+    return set(group, NFULA_CFG_FLAGS, &flags, sizeof flags);
   }
 
  private:
@@ -116,7 +115,9 @@ class Nflog final : public BlockedLog {
     mnl_attr_parse(message, sizeof(nfgenmsg), keep, &found);
     if (found[NFULA_SEQ] != nullptr) {
       const uint32_t sequence = ntohl(mnl_attr_get_u32(found[NFULA_SEQ]));
-      if (next_) lost_ += static_cast<uint32_t>(sequence - *next_);
+      const uint32_t gap = sequence - next_;
+      lost_ += gap;
+      if (gap > 0 && overruns_ > 0) --overruns_;
       next_ = sequence + 1;
     }
     if (found[NFULA_PAYLOAD] == nullptr) return;
@@ -153,8 +154,11 @@ class Nflog final : public BlockedLog {
   Socket socket_;
   std::vector<char> buffer_ = std::vector<char>(1 << 18);
   std::map<uint32_t, InterfaceName> names_;
-  std::optional<uint32_t> next_;
+  uint32_t next_ = 0;
   uint64_t lost_ = 0;
+  /// Told by the kernel (ENOBUFS) and not yet seen as a gap. A full socket takes nothing more until it has been read
+  /// empty (netlink_overrun, NETLINK_S_CONGESTED), so each time makes one gap.
+  unsigned overruns_ = 0;
   uint32_t sequence_ = 0;
 };
 

@@ -8,6 +8,7 @@
 #include <map>
 #include <sstream>
 
+#include "tests/kernel/harness/all_namespaces_log.h"
 #include "tests/kernel/harness/as_user.h"
 #include "tests/kernel/harness/rule_counters.h"
 #include "tests/kernel/harness/scratch_directory.h"
@@ -190,20 +191,14 @@ class KernelLog {
 TEST_F(Acceptance, LogsWhoTriedWhat) {
   apply("tails");
   inside_.reset();
-  // Only the first namespace's packets reach the kernel's log, unless this setting of the whole machine says otherwise.
-  // It is put back at once.
-  constexpr const char* kAllNamespaces = "net.netfilter.nf_log_all_netns";
-  const auto before = get_sysctl(kAllNamespaces);
   KernelLog log;
-  if (!before || !log.is_open() || !set_sysctl(kAllNamespaces, "1")) {
-    GTEST_SKIP() << "the kernel's log of this machine cannot be had from here";
-  }
   std::string tried;
   {
+    const auto all_log = AllNamespacesLog::begin();
+    if (!all_log) GTEST_SKIP() << "the kernel's log of this machine cannot be had: " << all_log.error().message;
     const Inside inside(bed_->host);
     tried = as_user(uid::kStranger, Gid{815}, [] { return errno_name(try_tcp({kInternet, 8443})); }).value_or("failed");
   }
-  ASSERT_TRUE(set_sysctl(kAllNamespaces, *before));
   EXPECT_EQ(tried, "ECONNREFUSED");
   const std::string said = log.read();
   const size_t line = said.find("Dropped outbound packet: IN= OUT=eth0 SRC=192.0.2.10 DST=198.51.100.7 ");
