@@ -12,8 +12,9 @@
 
 /// Pages for people: one file that needs nothing else. No script, no font, no picture and no style sheet from
 /// elsewhere, and a Content-Security-Policy that forbids every request. Readable from 320 pixels on, in light and in
-/// dark, by keyboard and with a screen reader: each picture has a table beside it that says the same. Pure functions of
-/// values.
+/// dark, by keyboard and with a screen reader: each picture has a table beside it that says the same, and on a narrow
+/// screen wide tables become lists (CSS alone; the roles of a table are spelt out where their boxes are no table's any
+/// more). Pure functions of values.
 namespace tails::cli::html {
 
 /// `text` as it may stand between tags and in quoted attributes.
@@ -29,10 +30,17 @@ struct Section {
 /// type="application/json" id="NAME">`, which no browser runs.
 struct Document {
   std::string name;
-  std::string json;
+  std::string text;
 };
-std::string page(std::string_view title, std::string_view lead, const std::vector<Section>& sections,
-                 const std::vector<Document>& documents);
+/// `verdict`: what the page comes to, as one sentence; `is_good`: whether that is good news.
+std::string page(std::string_view title, std::string_view about, std::string_view verdict, bool is_good,
+                 const std::vector<Section>& sections, const std::vector<Document>& documents);
+
+/// A part that scrolls sideways where it is too wide, and can be reached by keyboard for that.
+std::string region(std::string_view label, std::string_view body);
+
+/// "2026-11-28 23:52", of now, by the local clock.
+std::string now_text();
 
 /// "Who may reach what": accounts at the left, destinations at the right, a line for each grant; and as a table.
 Section reach(const policy::Policy& policy);
@@ -42,8 +50,9 @@ Section proof(const proof::Proof& proof, const ruleset::RuleSet& rules, std::str
 Section counters(const StatusReport& report);
 /// Accounts × destinations, and what leaked or is broken.
 Section leaks(const leaktest::Matrix& matrix);
-/// One bar chart for each document of bench/results whose form is known: `results` with a `name` each and numbers or
-/// {"median":…} with it. Others are named and left out.
+/// Documents of bench/results: a picture where the name ends in ".svg"; else JSON with a bar chart for each measure, if
+/// its form is known: a list of objects with a `name` each, or an object of objects, that hold numbers or
+/// {"median":…}. Others are named and left out.
 Section bench(const std::vector<Document>& results);
 /// A part that could not be had, and why.
 Section missing(std::string id, std::string title, std::string_view reason);

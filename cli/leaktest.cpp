@@ -20,17 +20,17 @@ constexpr std::array kOptions{
     OptionSpec{.name = "--format", .help = "How to show the result", .choices = "table|json|html", .fallback = "table"},
 };
 
-std::string summary(const leaktest::Matrix& matrix, std::string_view name, std::chrono::duration<double> time,
-                    const Screen& screen) {
+std::string verdict(const leaktest::Matrix& matrix) {
   const size_t leaks = matrix.leaks();
   const size_t broken = matrix.broken();
-  std::string verdict = "No leak, and what must work works";
-  Ink ink = Ink::kGood;
-  if (leaks + broken > 0) {
-    verdict = fmt::format("{} leak{}, {} broken", leaks, leaks == 1 ? "" : "s", broken);
-    ink = leaks > 0 ? Ink::kBad : Ink::kWarning;
-  }
-  return fmt::format("{}: {}, {} ways tried, {} packets on the cables.  {}\n", screen.paint(ink, verdict), name,
+  if (leaks + broken == 0) return "No leak, and what must work works";
+  return fmt::format("{} leak{}, {} broken", leaks, leaks == 1 ? "" : "s", broken);
+}
+
+std::string summary(const leaktest::Matrix& matrix, std::string_view name, std::chrono::duration<double> time,
+                    const Screen& screen) {
+  const Ink ink = matrix.leaks() > 0 ? Ink::kBad : matrix.broken() > 0 ? Ink::kWarning : Ink::kGood;
+  return fmt::format("{}: {}, {} ways tried, {} packets on the cables.  {}\n", screen.paint(ink, verdict(matrix)), name,
                      matrix.outcomes.size(), matrix.packets,
                      screen.paint(Ink::kFaint, fmt::format("{:.1f} s", time.count())));
 }
@@ -56,8 +56,9 @@ Result<ExitStatus> run(const Invocation& invocation) {
   if (invocation.global.json || invocation.arguments.value("--format") == "json") {
     print(json::leaks(*matrix, time));
   } else if (invocation.arguments.value("--format") == "html") {
-    print(html::page("tails-iptc: leak test", fmt::format("<p>{}</p>\n", html::escape(operand->name)),
-                     {html::leaks(*matrix)}, {{"leaktest", json::leaks(*matrix, time)}}));
+    print(html::page("tails-iptc: leak test", fmt::format("Tried: {}, {}", operand->name, html::now_text()),
+                     verdict(*matrix) + ".", is_tight, {html::leaks(*matrix)},
+                     {{"leaktest", json::leaks(*matrix, time)}}));
   } else {
     for (const std::string& notice : matrix->notices) log::notice(notice);
     const Screen& screen = invocation.out;

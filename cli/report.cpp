@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <ctime>
 #include <filesystem>
 #include <system_error>
 
@@ -36,7 +35,7 @@ constexpr std::array kOptions{
                .completion = Completion::kFile},
     OptionSpec{.name = "--bench",
                .value = "FOLDER",
-               .help = "Results of measurements (*.json) to draw",
+               .help = "Results of measurements (*.json, *.svg) to show",
                .fallback = "bench/results",
                .completion = Completion::kFile},
     OptionSpec{.name = "--quick", .help = "The quick form of the leak test"},
@@ -73,20 +72,14 @@ std::vector<html::Document> bench_results(const std::string& folder) {
   std::vector<html::Document> results;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    if (entry.path().extension() != ".json") continue;
-    if (auto text = read_file(entry.path().string()))
-      results.push_back({entry.path().stem().string(), std::move(*text)});
+    const bool is_picture = entry.path().extension() == ".svg";
+    if (!is_picture && entry.path().extension() != ".json") continue;
+    if (auto text = read_file(entry.path().string())) {
+      results.push_back({(is_picture ? entry.path().filename() : entry.path().stem()).string(), std::move(*text)});
+    }
   }
   std::ranges::sort(results, {}, &html::Document::name);
   return results;
-}
-
-std::string now_text() {
-  const std::time_t now = std::time(nullptr);
-  std::tm local{};
-  ::localtime_r(&now, &local);
-  return fmt::format("{:04}-{:02}-{:02} {:02}:{:02}", local.tm_year + 1900, local.tm_mon + 1, local.tm_mday,
-                     local.tm_hour, local.tm_min);
 }
 
 /// What the page is made of, and what is known of it for the exit status.
@@ -145,12 +138,12 @@ Result<ExitStatus> run(const Invocation& invocation) {
   const auto results = bench_results(folder);
   if (!results.empty()) parts.sections.push_back(html::bench(results));
 
-  const std::string lead =
-      fmt::format("<p>Policy <b>{}</b> ({}), {}. <b class=\"{}\">{}</b></p>\n", html::escape(operand->policy->name),
-                  html::escape(operand->policy->source), now_text(), parts.is_good ? "good" : "bad",
-                  parts.is_good ? "✓ All that was proved and tried holds." : "✗ Something does not hold: see below.");
   const std::string path(*invocation.arguments.value("--html"));
-  const std::string page = html::page("tails-iptc: network policy report", lead, parts.sections, parts.documents);
+  const std::string page = html::page(
+      "tails-iptc: network policy report",
+      fmt::format("Policy \"{}\" ({}), {}", operand->policy->name, operand->policy->source, html::now_text()),
+      parts.is_good ? "All that was proved and tried holds." : "Something does not hold: see below.", parts.is_good,
+      parts.sections, parts.documents);
   if (auto written = write_page(path, page); !written) return tl::unexpected(written.error());
   if (invocation.global.json) {
     print(fmt::format("{{\"holds\":{},\"bytes\":{}}}\n", parts.is_good, page.size()));
