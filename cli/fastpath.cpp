@@ -78,6 +78,9 @@ constexpr OptionSpec kOwner{.name = "--owner",
                             .choices = "dscp|vlan|none",
                             .fallback = "dscp"};
 
+constexpr OptionSpec kReassemble{.name = "--reassemble",
+                                 .help = "Put fragments together and judge what they make, instead of dropping them"};
+
 constexpr std::array kRunOptions{
     OptionSpec{
         .name = "--inside", .value = "PORT", .help = "The port to the machine that is filtered", .is_required = true},
@@ -85,6 +88,7 @@ constexpr std::array kRunOptions{
     kOwner,
     OptionSpec{.name = "--reject",
                .help = "Answer what the policy rejects: a reset for TCP, ICMP for the rest, at most 1,000 a second"},
+    kReassemble,
     OptionSpec{.name = "--flows", .value = "N", .help = "How many flows are to fit", .fallback = "1000000"},
     OptionSpec{.name = "--prometheus",
                .value = "FILE",

@@ -78,6 +78,15 @@ Result<void> write_file(const std::string& path, const std::string& text) {
   return {};
 }
 
+/// Every reason for which a filter drops a fragment before its packet is whole.
+template <class Each>
+void for_each_dropped(const fastpath::FragmentCounts& counts, Each&& each) {
+  for (size_t i = 0; i < fastpath::kFragmentFaultCount; ++i) {
+    const auto fault = static_cast<fastpath::FragmentFault>(i);
+    if (fault != fastpath::FragmentFault::kUnfinished) each(name(fault), counts.dropped.at(i));
+  }
+}
+
 nlohmann::ordered_json counters_json(const Counters& counters) {
   nlohmann::ordered_json json;
   for (size_t i = 0; i < fastpath::kOutcomeCount; ++i) {
@@ -90,6 +99,16 @@ nlohmann::ordered_json counters_json(const Counters& counters) {
                                {"verdict", fastpath::name(who.verdict)},
                                {"packets", count.packets},
                                {"bytes", count.bytes}});
+  }
+  if (counters.fragments) {
+    nlohmann::ordered_json& fragments = json["fragments"];
+    fragments = {{"received", counters.fragments->taken.packets},
+                 {"joined", counters.fragments->whole.packets},
+                 {"held", counters.fragments->held},
+                 {"packets", counters.fragments->packets}};
+    for_each_dropped(*counters.fragments, [&](std::string_view reason, const fastpath::Count& count) {
+      fragments["dropped"][std::string(reason)] = count.packets;
+    });
   }
   json["received"] = {{"inside", counters.received[0]}, {"outside", counters.received[1]}};
   json["sent"] = {{"inside", counters.sent[0]}, {"outside", counters.sent[1]}};
@@ -123,7 +142,22 @@ std::string summary(const Counters& counters, const Screen& screen) {
                {std::string(name(outcome))},
                {""}});
   }
+  if (counters.fragments) {
+    for_each_dropped(*counters.fragments, [&](std::string_view reason, const fastpath::Count& count) {
+      if (count.packets == 0) return;
+      table.add({{std::to_string(count.packets)},
+                 {std::to_string(count.bytes)},
+                 {"drop"},
+                 {fmt::format("fragment: {}", reason)},
+                 {""}});
+    });
+  }
   std::string text = table.empty() ? "No frame came.\n" : table.render(screen);
+  if (counters.fragments && counters.fragments->taken.packets != 0) {
+    text += fmt::format("{} packets were put together from {} fragments", counters.fragments->packets,
+                        counters.fragments->whole.packets);
+    text += counters.fragments->held == 0 ? ".\n" : fmt::format("; {} fragments wait.\n", counters.fragments->held);
+  }
   const uint64_t lost = counters.not_sent + counters.missed + counters.unusable;
   if (lost != 0) text += fmt::format("{} frames were lost at the ports.\n", lost);
   return text;
@@ -200,6 +234,16 @@ Result<ExitStatus> run_filter(const Invocation& invocation) {
   if (ports[0].device == ports[1].device || (!ports[0].interface.empty() && ports[0].interface == ports[1].interface)) {
     return fail(ErrorKind::kUsage, "inside and outside are the same port");
   }
+  for (const auto& port : ports) {
+    if (!arguments.has("--reassemble") || !port.device.starts_with("net_af_packet")) continue;
+    return fail(ErrorKind::kUsage,
+                fmt::format("--reassemble does not work at {}: by AF_PACKET the kernel puts fragments together itself, "
+                            "and what does not fit one frame then is lost",
+                            port.interface.empty() ? port.device : port.interface),
+                port.interface.empty()
+                    ? "Take a NIC that is bound to DPDK, or AF_XDP."
+                    : fmt::format("Take a NIC that is bound to DPDK, or af_xdp:{}.", port.interface));
+  }
   const auto flows = arguments.number("--flows", 1, 1'000'000'000);
   if (!flows) return tl::unexpected(flows.error());
 
@@ -222,7 +266,10 @@ Result<ExitStatus> run_filter(const Invocation& invocation) {
   auto outside = fastpath::dpdk::Port::open(ports[1].device, *pool);
   if (!outside) return tl::unexpected(outside.error());
   auto filter = fastpath::dpdk::Filter::make(*std::move(inside), *std::move(outside), *pool, compiled->rules,
-                                             {**flows, arguments.has("--reject"), arguments.has("--spin")});
+                                             {.flows = **flows,
+                                              .answers = arguments.has("--reject"),
+                                              .reassembles = arguments.has("--reassemble"),
+                                              .spins = arguments.has("--spin")});
   if (!filter) return tl::unexpected(filter.error());
 
   std::atomic<bool> stop = false;

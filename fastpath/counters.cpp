@@ -28,6 +28,23 @@ void line(std::string& text, std::string_view metric, const std::string& labels,
   text.append(" ").append(std::to_string(value)).append("\n");
 }
 
+void write_fragments(std::string& text, const FragmentCounts& counts) {
+  begin(text, "fragments_received_total", "counter", "Fragments that were taken to be put together.");
+  line(text, "fragments_received_total", "", counts.taken.packets);
+  begin(text, "fragments_joined_total", "counter", "Fragments of packets that became whole, and were judged.");
+  line(text, "fragments_joined_total", "", counts.whole.packets);
+  begin(text, "fragments_dropped_total", "counter", "Fragments that were dropped before their packet was whole.");
+  for (size_t i = 0; i < kFragmentFaultCount; ++i) {
+    const auto fault = static_cast<FragmentFault>(i);
+    if (fault == FragmentFault::kUnfinished) continue;  // of captures
+    line(text, "fragments_dropped_total", "reason=" + quoted(name(fault)), counts.dropped.at(i).packets);
+  }
+  begin(text, "fragments_held", "gauge", "Fragments that wait for the rest of their packet.");
+  line(text, "fragments_held", "", counts.held);
+  begin(text, "reassembled_total", "counter", "Packets that became whole.");
+  line(text, "reassembled_total", "", counts.packets);
+}
+
 }  // namespace
 
 std::string_view name(Verdict verdict) {
@@ -78,6 +95,7 @@ std::string prometheus_text(const Counters& counters) {
   line(text, "sent_total", "side=\"inside\"", counters.sent[0]);
   line(text, "sent_total", "side=\"outside\"", counters.sent[1]);
 
+  if (counters.fragments) write_fragments(text, *counters.fragments);
   const struct {
     std::string_view metric, type, help;
     uint64_t value;

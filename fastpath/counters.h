@@ -3,11 +3,13 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "fastpath/outcome.h"
 #include "fastpath/pipeline.h"
+#include "fastpath/reassembly.h"
 
 namespace tails::fastpath {
 
@@ -34,7 +36,9 @@ struct Counters {
   uint64_t missed = 0;        ///< The ports had no room for what came.
   uint64_t unusable = 0;      ///< Larger than a buffer: dropped unread.
   uint64_t refusals = 0;      ///< Answers sent to what was blocked.
-  uint64_t policies = 0;      ///< That were put in force, the first included.
+  /// Where fragments are put together: then they are not among the outcomes, but what they make is.
+  std::optional<FragmentCounts> fragments;
+  uint64_t policies = 0;  ///< That were put in force, the first included.
 
   /// Counts of a policy's verdicts, as the pipeline has them by id, to the entries.
   void add(const WireRules& rules, const std::vector<Count>& verdicts);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "fastpath/classifier.h"
+#include "fastpath/count.h"
 #include "fastpath/filter_rules.h"
 #include "fastpath/flow_table.h"
 #include "fastpath/kernels.h"
@@ -34,20 +35,6 @@ struct Burst {
   unsigned dropped_count = 0;
   /// 4 for a passed frame that lost its VLAN tag: it now begins so many bytes later.
   uint8_t trim[kBurst];
-};
-
-struct Count {
-  uint64_t packets = 0;
-  uint64_t bytes = 0;
-
-  void add(uint64_t length) {
-    ++packets;
-    bytes += length;
-  }
-  void add(const Count& other) {
-    packets += other.packets;
-    bytes += other.bytes;
-  }
 };
 
 /// One lcore's filter: frames in, verdicts out. Parse, owner tag, flow, classes, verdict, each for a whole burst before

@@ -20,19 +20,6 @@ MacAddress mac_at(Bytes bytes, size_t offset) {
 
 constexpr size_t kMinIpHeader = 20;
 
-/// Bytes that must be there for us to read ports, flags, type and code, and to believe the header is one.
-size_t transport_header_bytes(uint8_t number) {
-  switch (number) {
-    case protocol::kTcp: return 20;
-    case protocol::kUdp:
-    case protocol::kUdplite:
-    case protocol::kIcmp: return 8;
-    case protocol::kSctp:
-    case protocol::kDccp: return 12;
-    default: return 0;
-  }
-}
-
 /// Sum of the pseudo header that TCP and UDP checksums cover (RFC 9293 section 3.1).
 uint32_t pseudo_header_sum(const Ipv4& ip, size_t payload_bytes) {
   const auto words = [](uint32_t address) { return (address >> 16) + (address & 0xFFFF); };
@@ -94,6 +81,18 @@ std::string_view describe(Fault fault) {
                                                                        "bad transport length",
                                                                        "bad transport checksum"};
   return kWords.at(static_cast<size_t>(fault));
+}
+
+size_t transport_header_bytes(uint8_t number) {
+  switch (number) {
+    case protocol::kTcp: return 20;
+    case protocol::kUdp:
+    case protocol::kUdplite:
+    case protocol::kIcmp: return 8;
+    case protocol::kSctp:
+    case protocol::kDccp: return 12;
+    default: return 0;
+  }
 }
 
 std::optional<Ethernet> read_ethernet(Bytes frame) {

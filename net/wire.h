@@ -81,6 +81,10 @@ struct ReadOptions {
   size_t wire_bytes = 0;
 };
 
+/// The least bytes of a protocol's header that hold what we read of it: 20 for TCP, 8 for UDP; 0 for protocols of which
+/// nothing is read.
+size_t transport_header_bytes(uint8_t number);
+
 /// Reads an IPv4 packet (RFC 791, RFC 9293, RFC 768, RFC 792) at the front of `packet`. Fields behind the place of a
 /// fault are zero; a fragment's addresses and protocol are filled in, the transport header is not.
 Ipv4 read_ipv4(Bytes packet, const ReadOptions& options = {});

@@ -37,6 +37,14 @@ uint8_t known_good(const rte_mbuf& frame) {
   return static_cast<uint8_t>((ip ? Burst::kIpChecksumGood : 0) | (transport ? Burst::kTransportChecksumGood : 0));
 }
 
+/// With zeros behind it up to 60 bytes, the least that Ethernet carries. Returns the length.
+size_t copy_padded(std::span<const std::byte> frame, std::span<std::byte> to) {
+  constexpr size_t kLeast = 60;
+  std::memcpy(to.data(), frame.data(), frame.size());
+  if (frame.size() < kLeast) std::memset(to.data() + frame.size(), 0, kLeast - frame.size());
+  return std::max(frame.size(), kLeast);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Filter>> Filter::make(Port inside, Port outside, const PacketPool& pool,
@@ -54,6 +62,9 @@ Filter::Filter(Port inside, Port outside, const PacketPool& pool, std::shared_pt
       options_(options),
       pipeline_(std::move(rules), std::move(flows)) {
   kept_.policies = 1;
+  if (options.reassembles) {
+    reassembler_ = std::make_unique<Reassembler>(pipeline_.rules().wire().view.owner_source, random_seed());
+  }
 }
 
 void Filter::run(const std::atomic<bool>& stop) {
@@ -71,7 +82,9 @@ void Filter::run(const std::atomic<bool>& stop) {
 
 unsigned Filter::poll() {
   now_ns_ = monotonic_ns();
-  pipeline_.set_time(now_ns_ / 1'000'000'000);
+  const uint64_t now_seconds = now_ns_ / 1'000'000'000;
+  pipeline_.set_time(now_seconds);
+  if (reassembler_) reassembler_->set_time(now_seconds);
   if (has_new_rules_.load(std::memory_order_acquire)) [[unlikely]]
     take_rules();
   const unsigned frames = forward(Side::kInside) + forward(Side::kOutside);
@@ -79,8 +92,9 @@ unsigned Filter::poll() {
   return frames;
 }
 
-/// Readies the burst. What cannot be handled in one piece is dropped; the number that is left.
-unsigned Filter::fill(rte_mbuf** frames, unsigned count) {
+/// Readies the burst. What cannot be handled in one piece is dropped, fragments are held where they are put together;
+/// the number that is left.
+unsigned Filter::fill(Side from, rte_mbuf** frames, unsigned count) {
   burst_.count = 0;
   for (unsigned i = 0; i < count; ++i) {
     rte_mbuf* frame = frames[i];
@@ -93,6 +107,11 @@ unsigned Filter::fill(rte_mbuf** frames, unsigned count) {
     if (frame->nb_segs != 1 || rte_pktmbuf_tailroom(frame) < Burst::kReadable) [[unlikely]] {
       rte_pktmbuf_free(frame);
       ++kept_.unusable;
+      continue;
+    }
+    if (reassembler_ && reassembler_->take(from, {rte_pktmbuf_mtod(frame, const std::byte*), frame->data_len}, 0,
+                                           {(known_good(*frame) & Burst::kIpChecksumGood) == 0, false, 0})) {
+      rte_pktmbuf_free(frame);
       continue;
     }
     const unsigned n = burst_.count++;
@@ -110,52 +129,93 @@ unsigned Filter::forward(Side from) {
   if (received == 0) return 0;
   kept_.received[static_cast<size_t>(from)] += received;
   for (unsigned i = 0; i < received; ++i) rte_prefetch0(rte_pktmbuf_mtod(frames[i], void*));
-  if (fill(frames, received) == 0) return received;
-  pipeline_.process(from, burst_);
-
-  rte_mbuf* passed[kBurst];
-  for (unsigned p = 0; p < burst_.passed_count; ++p) {
-    const unsigned i = burst_.passed[p];
-    if (burst_.trim[i] != 0) rte_pktmbuf_adj(frames[i], burst_.trim[i]);
-    frames[i]->ol_flags = 0;
-    passed[p] = frames[i];
+  if (fill(from, frames, received) != 0) {
+    pipeline_.process(from, burst_);
+    rte_mbuf* passed[kBurst];
+    for (unsigned p = 0; p < burst_.passed_count; ++p) {
+      const unsigned i = burst_.passed[p];
+      if (burst_.trim[i] != 0) rte_pktmbuf_adj(frames[i], burst_.trim[i]);
+      frames[i]->ol_flags = 0;
+      passed[p] = frames[i];
+    }
+    send(flow_model::other(from), passed, burst_.passed_count);
+    if (burst_.dropped_count != 0) {
+      if (options_.answers && from == Side::kInside) refuse(from, burst_);
+      rte_mbuf* dropped[kBurst];
+      for (unsigned d = 0; d < burst_.dropped_count; ++d) dropped[d] = frames[burst_.dropped[d]];
+      rte_pktmbuf_free_bulk(dropped, burst_.dropped_count);
+    }
   }
-  const auto to = static_cast<size_t>(flow_model::other(from));
-  unsigned sent = 0;
-  for (unsigned tries = 0; sent < burst_.passed_count && tries < kSendTries; ++tries) {
-    sent += ports_[to].send(passed + sent, burst_.passed_count - sent);
-  }
-  kept_.sent[to] += sent;
-  if (sent < burst_.passed_count) [[unlikely]] {
-    kept_.not_sent += burst_.passed_count - sent;
-    rte_pktmbuf_free_bulk(passed + sent, burst_.passed_count - sent);
-  }
-  if (burst_.dropped_count == 0) return received;
-  if (options_.answers && from == Side::kInside) refuse(from, frames);
-  rte_mbuf* dropped[kBurst];
-  for (unsigned d = 0; d < burst_.dropped_count; ++d) dropped[d] = frames[burst_.dropped[d]];
-  rte_pktmbuf_free_bulk(dropped, burst_.dropped_count);
+  if (reassembler_ && reassembler_->has_whole()) judge_whole_packets();
   return received;
 }
 
+/// Gives the frames to the port, or up.
+void Filter::send(Side to, rte_mbuf** frames, unsigned count) {
+  const auto port = static_cast<size_t>(to);
+  unsigned sent = 0;
+  for (unsigned tries = 0; sent < count && tries < kSendTries; ++tries) {
+    sent += ports_[port].send(frames + sent, count - sent);
+  }
+  kept_.sent[port] += sent;
+  if (sent < count) [[unlikely]] {
+    kept_.not_sent += count - sent;
+    rte_pktmbuf_free_bulk(frames + sent, count - sent);
+  }
+}
+
+/// Those that became whole by the fragments of the last burst, each as a burst of its own.
+void Filter::judge_whole_packets() {
+  while (const auto whole = reassembler_->next()) {
+    burst_.count = 1;
+    burst_.data[0] = whole->frame.data();
+    burst_.length[0] = static_cast<uint16_t>(whole->frame.size());
+    burst_.known_good[0] = 0;
+    pipeline_.process(whole->from, burst_);
+    if (burst_.passed_count != 0) {
+      send_whole(*whole);
+    } else if (options_.answers && whole->from == Side::kInside) {
+      refuse(whole->from, burst_);
+    }
+  }
+}
+
+/// In one piece where it fits and nobody forbade it, else in those in which it came: never in more frames than came.
+void Filter::send_whole(const Reassembler::Whole& whole) {
+  const Side to = flow_model::other(whole.from);
+  constexpr size_t kEthernet = 14;
+  const std::span<const std::byte> joined = whole.frame.subspan(burst_.trim[0]);
+  const bool fits = !whole.says_whole && joined.size() <= kEthernet + ports_[static_cast<size_t>(to)].mtu();
+  const auto count = static_cast<unsigned>(fits ? 1 : whole.pieces);
+  rte_mbuf* frames[Reassembler::kMaxPieces];
+  if (rte_pktmbuf_alloc_bulk(pool_->get(), frames, count) != 0) {
+    kept_.not_sent += count;
+    return;
+  }
+  for (unsigned i = 0; i < count; ++i) {
+    const std::span<std::byte> room(rte_pktmbuf_mtod(frames[i], std::byte*), rte_pktmbuf_tailroom(frames[i]));
+    const size_t length = fits ? copy_padded(joined, room) : reassembler_->write_piece(i, room);
+    frames[i]->data_len = static_cast<uint16_t>(length);
+    frames[i]->pkt_len = frames[i]->data_len;
+  }
+  send(to, frames, count);
+}
+
 /// Answers what the rules reject, before it is freed.
-void Filter::refuse(Side from, rte_mbuf** frames) {
+void Filter::refuse(Side from, const Burst& burst) {
   const VerdictTable& verdicts = pipeline_.rules().wire().verdicts;
-  for (unsigned d = 0; d < burst_.dropped_count; ++d) {
-    const unsigned i = burst_.dropped[d];
-    if (burst_.outcome[i] != Outcome::kBlocked || verdicts[burst_.verdict[i]].verdict != Verdict::kReject) continue;
+  for (unsigned d = 0; d < burst.dropped_count; ++d) {
+    const unsigned i = burst.dropped[d];
+    if (burst.outcome[i] != Outcome::kBlocked || verdicts[burst.verdict[i]].verdict != Verdict::kReject) continue;
     std::byte refusal[kMaxRefusalBytes];
-    const auto* data = rte_pktmbuf_mtod_offset(frames[i], const std::byte*, burst_.trim[i]);
-    const size_t length = write_refusal({data, size_t{burst_.length[i]} - burst_.trim[i]}, refusal);
+    const wire::Bytes frame(burst.data[i] + burst.trim[i], size_t{burst.length[i]} - burst.trim[i]);
+    const size_t length = write_refusal(frame, refusal);
     if (length == 0) continue;
     if (!refusal_limit_.take(now_ns_)) return;
     rte_mbuf* answer = rte_pktmbuf_alloc(pool_->get());
     if (answer == nullptr) return;
-    std::byte* at = rte_pktmbuf_mtod(answer, std::byte*);
-    constexpr size_t kLeast = 60;
-    std::memcpy(at, refusal, length);
-    if (length < kLeast) std::memset(at + length, 0, kLeast - length);
-    answer->data_len = static_cast<uint16_t>(std::max(length, kLeast));
+    answer->data_len = static_cast<uint16_t>(copy_padded(
+        std::span(refusal).first(length), {rte_pktmbuf_mtod(answer, std::byte*), rte_pktmbuf_tailroom(answer)}));
     answer->pkt_len = answer->data_len;
     if (ports_[static_cast<size_t>(from)].send(&answer, 1) == 1) {
       ++kept_.refusals;
@@ -198,6 +258,7 @@ Counters Filter::counters() const {
   result.add(pipeline_.rules().wire(), pipeline_.verdicts());
   result.flows = pipeline_.flows().size();
   result.flow_capacity = pipeline_.flows().capacity();
+  if (reassembler_) result.fragments = reassembler_->counts();
   result.missed = ports_[0].missed() + ports_[1].missed();
   return result;
 }

@@ -8,6 +8,7 @@
 #include "fastpath/counters.h"
 #include "fastpath/dpdk/port.h"
 #include "fastpath/pipeline.h"
+#include "fastpath/reassembly.h"
 #include "fastpath/refusal.h"
 
 namespace tails::fastpath::dpdk {
@@ -20,8 +21,9 @@ class Filter {
  public:
   struct Options {
     size_t flows = 1'000'000;
-    bool answers = false;  ///< Tells the inside what is rejected (as the rules say), at most 1,000 a second.
-    bool spins = false;    ///< Never rests, where nothing comes. Else a pause costs the next frame up to 50 µs.
+    bool answers = false;      ///< Tells the inside what is rejected (as the rules say), at most 1,000 a second.
+    bool reassembles = false;  ///< Fragments are put together and judged as what they make; else each is dropped.
+    bool spins = false;        ///< Never rests, where nothing comes. Else a pause costs the next frame up to 50 µs.
   };
 
   /// `pool` outlives the filter. Fails with kRefused without memory for the flows.
@@ -46,8 +48,11 @@ class Filter {
   Filter(Port inside, Port outside, const PacketPool& pool, std::shared_ptr<const FilterRules> rules, FlowTable flows,
          const Options& options);
   unsigned forward(Side from);
-  unsigned fill(rte_mbuf** frames, unsigned count);
-  void refuse(Side from, rte_mbuf** frames);
+  unsigned fill(Side from, rte_mbuf** frames, unsigned count);
+  void send(Side to, rte_mbuf** frames, unsigned count);
+  void judge_whole_packets();
+  void send_whole(const Reassembler::Whole& whole);
+  void refuse(Side from, const Burst& burst);
   void take_rules();
 
   Port ports_[2];  ///< By Side.
@@ -56,6 +61,7 @@ class Filter {
   Pipeline pipeline_;
   RateLimit refusal_limit_{1000, 100};
   Burst burst_{};
+  std::unique_ptr<Reassembler> reassembler_;  ///< Nullptr where fragments are dropped.
   uint64_t now_ns_ = 0;
 
   std::atomic<bool> has_new_rules_ = false;

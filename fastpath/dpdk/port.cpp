@@ -90,6 +90,12 @@ unsigned Port::send(rte_mbuf** frames, unsigned count) {
   return rte_eth_tx_burst(id_, 0, frames, static_cast<uint16_t>(count));
 }
 
+uint16_t Port::mtu() const {
+  constexpr uint16_t kUsual = 1500;
+  uint16_t mtu = 0;
+  return rte_eth_dev_get_mtu(id_, &mtu) == 0 && mtu != 0 ? mtu : kUsual;
+}
+
 uint64_t Port::missed() const {
   rte_eth_stats stats{};
   return rte_eth_stats_get(id_, &stats) == 0 ? stats.imissed + stats.rx_nombuf : 0;

@@ -41,6 +41,8 @@ class Port {
   unsigned receive(rte_mbuf** frames, unsigned most);
   /// How many of the frames went out, from the first on; those are the port's, the others the caller's still.
   unsigned send(rte_mbuf** frames, unsigned count);
+  /// The longest IP packet that goes out in one frame; 1,500 where the driver does not say.
+  [[nodiscard]] uint16_t mtu() const;
   /// Frames that came and that nothing had room for.
   [[nodiscard]] uint64_t missed() const;
   [[nodiscard]] const std::string& device() const { return device_; }

@@ -63,6 +63,21 @@ int filter(const char*, const char*, rte_tel_data* data) {
   return 0;
 }
 
+int fragments(const char*, const char*, rte_tel_data* data) {
+  rte_tel_data_start_dict(data);
+  const Counters counters = now();
+  if (!counters.fragments) return 0;
+  rte_tel_data_add_dict_u64(data, "received", counters.fragments->taken.packets);
+  rte_tel_data_add_dict_u64(data, "joined", counters.fragments->whole.packets);
+  rte_tel_data_add_dict_u64(data, "held", counters.fragments->held);
+  rte_tel_data_add_dict_u64(data, "packets", counters.fragments->packets);
+  for (size_t i = 0; i < kFragmentFaultCount; ++i) {
+    rte_tel_data_add_dict_u64(data, std::string(name(static_cast<FragmentFault>(i))).c_str(),
+                              counters.fragments->dropped[i].packets);
+  }
+  return 0;
+}
+
 }  // namespace
 
 Telemetry::Telemetry(std::function<Counters()> counters) {
@@ -73,6 +88,8 @@ Telemetry::Telemetry(std::function<Counters()> counters) {
   // Without telemetry (--no-telemetry) these fail, and nobody asks.
   rte_telemetry_register_cmd("/tails-iptc/outcomes", outcomes, "Frames by what became of them. No parameters.");
   rte_telemetry_register_cmd("/tails-iptc/entries", entries, "Packets by policy entry. No parameters.");
+  rte_telemetry_register_cmd("/tails-iptc/fragments", fragments,
+                             "Fragments, where they are put together (--reassemble). No parameters.");
   rte_telemetry_register_cmd("/tails-iptc/filter", filter, "Ports, flows and policies. No parameters.");
 }
 
