@@ -25,7 +25,8 @@ class FrameSource {
     if (from == Side::kOutside) answer(spec);
     const uint8_t tag = dice_.pick(tags_);
     if (dice_.chance(90))
-      spec.tos = static_cast<uint8_t>((from == Side::kInside || dice_.chance(10) ? tag << 2 : 0) | dice_.below(4));
+      spec.tos =
+          static_cast<uint8_t>((from == Side::kInside || dice_.chance(10) ? size_t{tag} << 2 : 0) | dice_.below(4));
     if (dice_.chance(view_.owner_source == OwnerSource::kVlan && from == Side::kInside ? 90 : 1)) spec.vlan = tag;
     if (dice_.chance(3)) spec.ip_options.resize(4 * (1 + dice_.below(10)), std::byte{1});
     if (dice_.chance(30))

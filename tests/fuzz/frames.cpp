@@ -1,6 +1,6 @@
 // Any frames, in any order and from either side, through the wire filter: by every set of loops that this processor can
 // run, which must agree on each frame, and, where the input asks for it, beside the judge. What passes is sound and
-// bears no tag.
+// bears no tag. Fragments are dropped or, where the input asks for that, put together first.
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -9,15 +9,18 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "fastpath/judge.h"
 #include "fastpath/pipeline.h"
+#include "fastpath/reassembly.h"
 #include "fastpath/refusal.h"
 #include "net/frame_builder.h"
 #include "policy/lower.h"
 #include "policy/lower_owner_tags.h"
+#include "tests/fuzz/frames_input.h"
 #include "tests/policy/generators.h"
 
 namespace {
@@ -25,10 +28,15 @@ namespace {
 using namespace tails;            // NOLINT(google-build-using-namespace): the program's own file
 using namespace tails::fastpath;  // NOLINT(google-build-using-namespace)
 
-/// Says in the end how many frames were judged: 100 million of them are the aim of the long search.
+/// Says in the end how many frames were fed, each counted once however many loops judged it: 100 million of them are
+/// the aim of the long search.
 struct Tally {
-  uint64_t frames = 0;
-  ~Tally() { std::fprintf(stderr, "%llu frames went through a pipeline\n", static_cast<unsigned long long>(frames)); }
+  uint64_t frames = 0, fragments = 0, packets = 0;
+  ~Tally() {
+    std::fprintf(stderr, "%llu frames were judged, %llu of them made of %llu fragments\n",
+                 static_cast<unsigned long long>(frames), static_cast<unsigned long long>(packets),
+                 static_cast<unsigned long long>(fragments));
+  }
 };
 
 /// The profile `tails`, for each way of saying whose a frame is.
@@ -53,26 +61,63 @@ struct Given {
   std::vector<std::byte> bytes;
 };
 
-/// Control byte (side, whether to make the checksums right, time), length in two bytes, the frame.
-std::vector<Given> read_frames(const uint8_t* data, size_t size) {
+std::vector<Given> read_frames(std::span<const uint8_t> data) {
   std::vector<Given> frames;
-  for (size_t at = 0; at + 3 <= size && frames.size() < 256;) {
+  for (const fuzz::RawFrame& raw : fuzz::read_raw(data)) {
     Given given;
-    const unsigned control = data[at];
-    given.from = static_cast<Side>(control & 1);
+    given.from = static_cast<Side>(raw.control & 1);
     constexpr std::array<uint64_t, 4> kLater = {0, 1, 31, 500'000};
-    given.later = kLater.at(control >> 2 & 3);
-    const size_t length = std::min<size_t>((data[at + 1] | data[at + 2] << 8) & 0x7FF, size - at - 3);
-    const auto* bytes = reinterpret_cast<const std::byte*>(data + at + 3);
-    given.bytes.assign(bytes, bytes + length);
-    at += 3 + length;
-    if ((control & 2) != 0 && length > 34) {
-      const auto packet = std::span(given.bytes).subspan(14);
+    given.later = kLater.at(raw.control >> 2 & 3);
+    const auto bytes = std::as_bytes(std::span(raw.bytes));
+    given.bytes.assign(bytes.begin(), bytes.end());
+    const auto ethernet = wire::read_ethernet(given.bytes);
+    if ((raw.control & 2) != 0 && ethernet) {
+      const auto packet = std::span(given.bytes).subspan(ethernet->header_bytes);
       if (wire::read_ipv4(packet, {false, false, 0}).fault == wire::Fault::kNone) wire::fix_checksums(packet);
     }
     frames.push_back(std::move(given));
   }
   return frames;
+}
+
+/// The frames as they come out of a reassembler, in which few fragments fit: what is none stays where it is, what
+/// became whole stands where its last fragment stood. The pieces in which it would leave are those in which it came.
+std::vector<Given> put_together(std::vector<Given> frames, OwnerSource source, Tally& tally) {
+  Reassembler reassembler(source, 7, {.packets = 6, .fragments = 12, .frame_bytes = 2048});
+  std::vector<Given> result;
+  uint64_t now = 1000, waited = 0;
+  for (Given& given : frames) {
+    now += given.later;
+    waited += given.later;
+    reassembler.set_time(now);
+    if (!reassembler.take(given.from, given.bytes)) {
+      given.later = waited;
+      waited = 0;
+      result.push_back(std::move(given));
+      continue;
+    }
+    ++tally.fragments;
+    while (const auto whole = reassembler.next()) {
+      ++tally.packets;
+      size_t payload = 0;
+      for (size_t i = 0; i < whole->pieces; ++i) {
+        std::array<std::byte, 2048> piece{};
+        const wire::Bytes bytes = std::span(piece).first(reassembler.write_piece(i, piece));
+        const auto fragment = read_fragment(bytes);
+        if (!fragment || fragment->vlan || fragment->offset != payload) std::abort();
+        if (source == OwnerSource::kDscp && fragment->dscp != 0) std::abort();
+        payload += fragment->payload_bytes;
+      }
+      if (whole->pieces < 2 || whole->pieces > 12) std::abort();
+      result.push_back({whole->from, waited, {whole->frame.begin(), whole->frame.end()}});
+      waited = 0;
+    }
+  }
+  const FragmentCounts& counts = reassembler.counts();
+  uint64_t sum = counts.whole.packets + counts.held;
+  for (const Count& dropped : counts.dropped) sum += dropped.packets;
+  if (sum != counts.taken.packets) std::abort();
+  return result;
 }
 
 /// A small table in memory of our own: every input begins with an empty one.
@@ -115,7 +160,8 @@ void expect_sound(const Burst& burst, unsigned i, const WireView& view) {
 
 }  // namespace
 
-/// First byte: bits 0..1 where owners are told, bit 2 whether the judge is asked as well; then frames.
+/// First byte: bits 0..1 where owners are told, bit 2 whether the judge is asked as well, bit 3 whether fragments are
+/// put together; then frames.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const std::array<Rules, 3> kRules = {Rules(OwnerSource::kNone), Rules(OwnerSource::kDscp),
                                               Rules(OwnerSource::kVlan)};
@@ -124,7 +170,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 4) return 0;
   const Rules& rules = kRules.at(static_cast<size_t>(data[0] & 3) % kRules.size());
   const bool asks_judge = (data[0] & 4) != 0;
-  const std::vector<Given> frames = read_frames(data + 1, size - 1);
+  std::vector<Given> frames = read_frames({data + 1, size - 1});
+  if ((data[0] & 8) != 0) frames = put_together(std::move(frames), rules.view.owner_source, tally);
+  tally.frames += frames.size();
 
   std::vector<Outcome> outcomes;
   size_t number = 0;
@@ -148,7 +196,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                frames[next].later == 0);
       pipeline.set_time(now);
       pipeline.process(frames[first].from, *burst);
-      tally.frames += burst->count;
       if (burst->passed_count + burst->dropped_count != burst->count) std::abort();
       for (unsigned i = 0; i < burst->count; ++i) {
         if (number == 0) {
