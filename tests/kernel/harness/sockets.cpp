@@ -107,12 +107,13 @@ bool wait_readable(int socket, std::chrono::milliseconds patience) { return wait
 
 std::optional<Datagram> receive(int socket, std::chrono::milliseconds patience) {
   if (!wait_readable(socket, patience)) return std::nullopt;
-  std::array<char, 2048> text{};
+  std::string text(1 << 16, '\0');
   sockaddr_storage from{};
   socklen_t length = sizeof from;
   const ssize_t size = ::recvfrom(socket, text.data(), text.size(), 0, reinterpret_cast<sockaddr*>(&from), &length);
   if (size < 0) return std::nullopt;
-  return Datagram{std::string(text.data(), static_cast<size_t>(size)), host::endpoint_of(from).value_or(Endpoint{})};
+  text.resize(static_cast<size_t>(size));
+  return Datagram{std::move(text), host::endpoint_of(from).value_or(Endpoint{})};
 }
 
 std::string errno_name(int number) {
