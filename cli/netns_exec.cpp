@@ -2,7 +2,6 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
 
 #include <fmt/format.h>
 
@@ -11,6 +10,7 @@
 #include "cli/guests.h"
 #include "host/guest_entry.h"
 #include "host/network_namespace.h"
+#include "net/errno_words.h"
 #include "policy/system_environment.h"
 
 namespace tails::cli {
@@ -63,7 +63,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
   program.push_back(nullptr);
   // In our place: its exit status, its signals and its terminal are the caller's.
   execvp(program.front(), program.data());
-  return fail(ErrorKind::kRefused, fmt::format("cannot run \"{}\": {}", words[1], std::strerror(errno)),
+  return fail(ErrorKind::kRefused, fmt::format("cannot run \"{}\": {}", words[1], errno_words(errno)),
               "Nothing was started.", errno);
 }
 

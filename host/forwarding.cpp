@@ -11,6 +11,7 @@
 
 #include "host/network_namespace.h"
 #include "host/sysctl.h"
+#include "net/errno_words.h"
 
 namespace tails::host::forwarding {
 namespace {
@@ -20,7 +21,7 @@ constexpr const char* kForward = "net.ipv4.ip_forward";
 constexpr const char* kRedirects = "net.ipv4.conf.all.accept_redirects";
 
 tl::unexpected<Error> refused(const std::string& what, int number) {
-  return fail(ErrorKind::kRefused, what + ": " + std::strerror(number), number == EACCES ? "Run as root." : "", number);
+  return fail(ErrorKind::kRefused, what + ": " + errno_words(number), number == EACCES ? "Run as root." : "", number);
 }
 
 /// One write of a few bytes: the note is there whole or, after a kill, empty. An empty one says "did not forward".

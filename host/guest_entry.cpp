@@ -11,9 +11,9 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 
 #include "host/network_namespace.h"
+#include "net/errno_words.h"
 
 namespace tails::host {
 namespace {
@@ -21,7 +21,7 @@ namespace {
 constexpr const char* kResolverFile = "/etc/resolv.conf";
 
 tl::unexpected<Error> refused(const std::string& what, int number) {
-  return fail(ErrorKind::kRefused, what + ": " + std::strerror(number), number == EPERM ? "Run as root." : "", number);
+  return fail(ErrorKind::kRefused, what + ": " + errno_words(number), number == EPERM ? "Run as root." : "", number);
 }
 
 /// The numbers of a user's groups, asked with more room until they fit.

@@ -5,17 +5,17 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
-#include <cstring>
 #include <optional>
 #include <string_view>
 
 #include "host/blocked_log.h"
+#include "net/errno_words.h"
 
 namespace tails::host {
 namespace {
 
 tl::unexpected<Error> refused(const std::string& what, int number) {
-  return fail(ErrorKind::kRefused, what + ": " + std::strerror(number),
+  return fail(ErrorKind::kRefused, what + ": " + errno_words(number),
               number == EPERM || number == EACCES ? "Run as root." : "", number);
 }
 

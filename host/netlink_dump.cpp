@@ -7,11 +7,13 @@
 #include <cstring>
 #include <memory>
 
+#include "net/errno_words.h"
+
 namespace tails::host {
 namespace {
 
 tl::unexpected<Error> refused(int number) {
-  return fail(ErrorKind::kRefused, std::string("cannot list over netlink: ") + std::strerror(number),
+  return fail(ErrorKind::kRefused, "cannot list over netlink: " + errno_words(number),
               number == EPERM ? "Run as root." : "", number);
 }
 

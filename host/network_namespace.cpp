@@ -13,9 +13,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <utility>
+
+#include "net/errno_words.h"
 
 namespace tails::host {
 
@@ -25,7 +26,7 @@ namespace {
 std::string path_of(const std::string& name) { return std::string(kNamespaceFolder) + "/" + name; }
 
 tl::unexpected<Error> refused(const std::string& what, int number) {
-  return fail(ErrorKind::kRefused, what + ": " + std::strerror(number),
+  return fail(ErrorKind::kRefused, what + ": " + errno_words(number),
               number == EPERM ? "Run as root, or with CAP_SYS_ADMIN." : "", number);
 }
 

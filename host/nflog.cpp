@@ -8,11 +8,11 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <map>
 #include <vector>
 
 #include "host/blocked_log.h"
+#include "net/errno_words.h"
 
 namespace tails::host {
 namespace {
@@ -21,7 +21,7 @@ tl::unexpected<Error> refused(const std::string& what, int number) {
   const char* remedy = "";
   if (number == EPERM) remedy = "Run as root.";
   if (number == EBUSY) remedy = "Another program reads this group: end it, or let the policy log to another group.";
-  return fail(ErrorKind::kRefused, what + ": " + std::strerror(number), remedy, number);
+  return fail(ErrorKind::kRefused, what + ": " + errno_words(number), remedy, number);
 }
 
 struct Close {

@@ -9,7 +9,8 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
+
+#include "net/errno_words.h"
 
 namespace tails::host {
 namespace {
@@ -18,7 +19,7 @@ tl::unexpected<Error> refused(const std::string& what, int number) {
   const char* remedy = "";
   if (number == EPERM) remedy = "Run as root, or with CAP_NET_ADMIN.";
   if (number == EOPNOTSUPP) remedy = "The kernel lacks this kind of interface (CONFIG_VETH; modprobe veth).";
-  return fail(ErrorKind::kRefused, what + ": " + std::strerror(number), remedy, number);
+  return fail(ErrorKind::kRefused, what + ": " + errno_words(number), remedy, number);
 }
 
 /// Attributes of one message by type; those from `size` on are of no interest.

@@ -7,16 +7,16 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
-#include <cstring>
 
 #include "host/network_namespace.h"
+#include "net/errno_words.h"
 
 namespace tails::host::sysctl {
 namespace {
 
 tl::unexpected<Error> refused(const std::string& what, int number) {
   const char* remedy = number == EACCES || number == EPERM || number == EROFS ? "Run as root." : "";
-  return fail(ErrorKind::kRefused, what + ": " + std::strerror(number), remedy, number);
+  return fail(ErrorKind::kRefused, what + ": " + errno_words(number), remedy, number);
 }
 
 }  // namespace

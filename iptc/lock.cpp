@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <sstream>
 
-#include "iptc/kernel/words.h"
+#include "net/errno_words.h"
 
 namespace tails::iptc {
 namespace {
@@ -50,11 +50,11 @@ std::string Lock::default_path() {
 Result<Lock> Lock::take(Files& files, const std::string& path, milliseconds wait) {
   const int descriptor = files.open(path, O_RDONLY | O_CREAT, 0600);
   if (descriptor < 0) {
-    return fail(
-        ErrorKind::kRefused, fmt::format("cannot open the xtables lock {}: {}", path, kernel::errno_words(-descriptor)),
-        descriptor == -EACCES || descriptor == -EPERM ? "Run as root, or use `tails-iptc show` to print the rules."
-                                                      : "",
-        -descriptor);
+    return fail(ErrorKind::kRefused, fmt::format("cannot open the xtables lock {}: {}", path, errno_words(-descriptor)),
+                descriptor == -EACCES || descriptor == -EPERM
+                    ? "Run as root, or use `tails-iptc show` to print the rules."
+                    : "",
+                -descriptor);
   }
   Lock lock(files, descriptor);
   const milliseconds deadline = files.now() + wait;
@@ -65,8 +65,8 @@ Result<Lock> Lock::take(Files& files, const std::string& path, milliseconds wait
     if (result == 0) return lock;
     if (result == -EINTR) continue;
     if (result != -EWOULDBLOCK) {
-      return fail(ErrorKind::kRefused,
-                  fmt::format("cannot take the xtables lock {}: {}", path, kernel::errno_words(-result)), {}, -result);
+      return fail(ErrorKind::kRefused, fmt::format("cannot take the xtables lock {}: {}", path, errno_words(-result)),
+                  {}, -result);
     }
     const milliseconds left = deadline - files.now();
     if (left <= milliseconds(0)) break;

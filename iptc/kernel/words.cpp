@@ -5,7 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
+
+#include "net/errno_words.h"
 
 namespace tails::iptc::kernel {
 namespace {
@@ -26,14 +27,9 @@ constexpr std::array<ErrnoWords, 7> kReplaceWords = {{
     {EPROTONOSUPPORT, "the kernel lacks a revision of a match or target in it"},
 }};
 
-std::string with_name(std::string_view words, int number) {
-  const char* const name = strerrorname_np(number);
-  return name != nullptr ? fmt::format("{} ({})", words, name) : fmt::format("{} ({})", words, number);
-}
-
 std::string replace_words(int number) {
   const auto* const known = std::ranges::find(kReplaceWords, number, &ErrnoWords::number);
-  return known != kReplaceWords.end() ? with_name(known->words, number) : errno_words(number);
+  return known != kReplaceWords.end() ? fmt::format("{} ({})", known->words, errno_name(number)) : errno_words(number);
 }
 
 std::string root_remedy() { return "Run as root, or use `tails-iptc show` to print the rules."; }
@@ -51,16 +47,6 @@ std::string upper(std::string_view text) {
 }  // namespace
 
 std::string_view family_name(Family family) { return family == Family::kIpv4 ? "IPv4" : "IPv6"; }
-
-std::string errno_words(int number) {
-  if (number == EPERM || number == EACCES) return with_name("permission denied", number);
-  const char* const description = strerrordesc_np(number);
-  std::string words = description != nullptr ? description : "unknown error";
-  if (words.size() > 1 && words[0] >= 'A' && words[0] <= 'Z' && words[1] >= 'a') {
-    words[0] = static_cast<char>(words[0] - 'A' + 'a');
-  }
-  return with_name(words, number);
-}
 
 std::string table_words(Family family, std::string_view table) {
   return fmt::format("table \"{}\" of {}", table, family_name(family));

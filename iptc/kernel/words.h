@@ -13,9 +13,6 @@ namespace tails::iptc::kernel {
 /// "IPv4", "IPv6".
 std::string_view family_name(Family family);
 
-/// "permission denied (EPERM)", "no space left on device (ENOSPC)".
-std::string errno_words(int number);
-
 /// `table "filter" of IPv4`.
 std::string table_words(Family family, std::string_view table);
 

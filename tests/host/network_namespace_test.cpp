@@ -11,8 +11,10 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <functional>
 #include <iostream>
+#include <string>
 
 #include "host/forwarding.h"
 #include "host/guest.h"
@@ -216,6 +218,15 @@ TEST_F(Namespaces, APairWithAnotherAddressIsMadeAnew) {
 
 TEST_F(Namespaces, AHundredRoundsLeaveNothing) {
   in_private_machine([] {
+    // This machine's own are still listed, below our /run.
+    const auto mounts = [] {
+      std::ifstream file("/proc/self/mountinfo");
+      size_t count = 0;
+      for (std::string line; std::getline(file, line);)
+        count += line.find(" /run/netns") != std::string::npos ? 1U : 0U;
+      return count;
+    };
+    const size_t mounts_before = mounts();
     const size_t links_before = link_count();
     for (int round = 0; round < 100; ++round) {
       ASSERT_TRUE(bring_up(tbb(), no_rules));
@@ -224,7 +235,7 @@ TEST_F(Namespaces, AHundredRoundsLeaveNothing) {
     EXPECT_EQ(link_count(), links_before);
     EXPECT_TRUE(network_namespace::list().empty());
     EXPECT_EQ(access("/run/netns", F_OK), -1);
-    EXPECT_EQ(system("grep -q /run/netns /proc/self/mountinfo"), 1 << 8);
+    EXPECT_EQ(mounts(), mounts_before);
   });
 }
 

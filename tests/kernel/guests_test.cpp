@@ -282,8 +282,9 @@ TEST_F(Guests, ExecPassesStatusUserAndGroupsAndRefusesWhatIsNotThere) {
 
   const Finished missing = exec("tbb", "amnesia", {"/no/such/program"});
   EXPECT_EQ(missing.status, 3);
-  EXPECT_EQ(missing.err,
-            "tails-iptc: cannot run \"/no/such/program\": No such file or directory\n  Nothing was started.\n");
+  EXPECT_EQ(
+      missing.err,
+      "tails-iptc: cannot run \"/no/such/program\": no such file or directory (ENOENT)\n  Nothing was started.\n");
   const Finished unknown = exec("tbc", "amnesia", {"true"});
   EXPECT_EQ(unknown.status, 2);
   EXPECT_EQ(unknown.err, "tails-iptc: policy \"tails\" declares no namespace \"tbc\"\n  Did you mean \"tbb\"?\n");
