@@ -86,20 +86,6 @@ std::string success(const iptc::Outcome& outcome, const std::string& policy, con
   return fmt::format("{} \"{}\": {}; nothing else gets out.", screen.paint(Ink::kGood, "Applied"), policy, counts);
 }
 
-/// The policy itself is wrong, and --or-lockdown: a machine that boots must not stand open for that.
-ExitStatus lock_down(const Invocation& invocation, Error error, Clock::time_point start) {
-  const LiveSystem system;
-  Result<iptc::Outcome> outcome = iptc::lockdown(system.get(), transaction_options(invocation.global, "lockdown"));
-  if (!outcome) {
-    log::error(error);
-    return report_refusal(invocation, outcome.error(), Clock::now() - start);
-  }
-  error.kind = ErrorKind::kLockedDown;
-  outcome->kind = iptc::Outcome::Kind::kLockedDown;
-  outcome->failure = std::move(error);
-  return report(invocation, *outcome, "", Clock::now() - start);
-}
-
 /// Notices of what came before stand first; where there is no outcome to bear them, they are said at once.
 void tell_first(std::optional<std::string> notice, Result<iptc::Outcome>& outcome) {
   if (!notice) return;
@@ -122,13 +108,13 @@ Result<ExitStatus> run(const Invocation& invocation) {
   const bool or_lockdown = invocation.arguments.has("--or-lockdown");
   Result<Operand> wanted = load_policy_in_charge(invocation.global, environment);
   if (!wanted) {
-    if (or_lockdown) return lock_down(invocation, wanted.error(), start);
+    if (or_lockdown) return report_lockdown(invocation, wanted.error(), start);
     return report_refusal(invocation, wanted.error(), Clock::now() - start);
   }
   const bool tags_owners = invocation.arguments.has("--tag-owners");
   if (tags_owners) {
     if (const Result<void> added = add_owner_tags(*wanted); !added) {
-      if (or_lockdown) return lock_down(invocation, added.error(), start);
+      if (or_lockdown) return report_lockdown(invocation, added.error(), start);
       return report_refusal(invocation, added.error(), Clock::now() - start);
     }
   }
@@ -147,19 +133,23 @@ Result<ExitStatus> run(const Invocation& invocation) {
   std::optional<HostSettings> host;
   if (invocation.arguments.has("--host")) {
     auto put = HostSettings::put(*wanted->policy, {invocation.arguments.has("--persist"), options.dry_run});
-    if (!put && or_lockdown) return lock_down(invocation, put.error(), start);
+    if (!put && or_lockdown) return report_lockdown(invocation, put.error(), start);
     if (!put) return report_refusal(invocation, put.error(), Clock::now() - start);
     host = std::move(*put);
   }
   auto mended = options.dry_run ? std::nullopt : mend_unconfirmed(system.get(), options);
   Result<iptc::Outcome> outcome = iptc::commit(system.get(), wanted->rules, options);
   tell_first(std::move(mended), outcome);
-  if (host && (!outcome || outcome->failure)) host->take_back();
+  if (host && (!outcome || outcome->failure)) {
+    if (const auto back = host->take_back(); !back) {
+      add_remains(outcome ? *outcome->failure : outcome.error(), settings_remain(back.error()));
+    }
+  }
   if (!outcome) return report_refusal(invocation, outcome.error(), Clock::now() - start);
   // Also where nothing changed: an earlier run may have been killed between the rules and the flows.
   Aftermath aftermath;
   if (outcome->kind == iptc::Outcome::Kind::kApplied || outcome->kind == iptc::Outcome::Kind::kUnchanged) {
-    note_in_charge(system.get(), invocation.global, options.policy);
+    tell_unnoted(note_in_charge(system.get(), invocation.global, options.policy));
     aftermath = end_flows(flush_mode(invocation.arguments), wanted->rules);
     if (tags_owners) log::notice(kTagWarning);
   }

@@ -2,6 +2,7 @@
 
 #include "cli/commands.h"
 #include "cli/confirmation.h"
+#include "cli/in_charge.h"
 #include "cli/json.h"
 #include "cli/transaction_report.h"
 
@@ -10,10 +11,12 @@ namespace {
 
 Result<ExitStatus> run(const Invocation& invocation) {
   const LiveSystem system;
-  const iptc::Options options = transaction_options(invocation.global, "lockdown");
+  const iptc::Options options = transaction_options(invocation.global, kLockdownName);
   const auto pending = iptc::pending_confirmation(system.get(), options.run_directory);
-  if (const Result<void> kept = iptc::confirm(system.get(), options); !kept) return tl::unexpected(kept.error());
-  const bool was_guarded = !pending || pending->has_keeper;
+  const Result<void> kept = iptc::confirm(system.get(), options);
+  if (!kept && kept.error().kind == ErrorKind::kRefused) return report_refusal(invocation, kept.error(), {});
+  if (!kept) return tl::unexpected(kept.error());
+  const bool was_guarded = !pending || !*pending || (*pending)->has_keeper;
   if (invocation.global.json) {
     print(json::confirmed());
   } else if (invocation.global.verbosity >= 0) {

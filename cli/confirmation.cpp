@@ -21,6 +21,9 @@ std::optional<std::string> mend_unconfirmed(const iptc::System& system, const ip
   const std::string killed =
       "An earlier change was never confirmed, and the process that should have taken it back was killed";
   if (!mended) return fmt::format("{}; it could not be taken back now either: {}.", killed, mended.error().message);
+  if (mended->unknown) {
+    return fmt::format("It {}; if one does, the state before it comes back.", mended->unknown->message);
+  }
   if (mended->keeper_started) {
     return "An earlier change still waits to be confirmed; the process that takes it back was killed, and was started "
            "again.";
@@ -40,12 +43,13 @@ void end_flows_of_unconfirmed_rules() {
   if (live) end_flows(FlushMode::kRevoked, live->rules);
 }
 
-std::optional<Waiting> waiting_confirmation(const iptc::System& system) {
+Result<std::optional<Waiting>> waiting_confirmation(const iptc::System& system) {
   const auto pending = iptc::pending_confirmation(system, iptc::Options{}.run_directory);
-  if (!pending) return std::nullopt;
-  const auto left = std::chrono::ceil<std::chrono::seconds>(pending->deadline - system.files.now());
-  return Waiting{static_cast<unsigned>(std::max<std::chrono::seconds::rep>(left.count(), 0)), pending->blocks,
-                 pending->has_keeper};
+  if (!pending) return tl::unexpected(pending.error());
+  if (!*pending) return std::nullopt;
+  const auto left = std::chrono::ceil<std::chrono::seconds>((*pending)->deadline - system.files.now());
+  return Waiting{static_cast<unsigned>(std::max<std::chrono::seconds::rep>(left.count(), 0)), (*pending)->blocks,
+                 (*pending)->has_keeper};
 }
 
 std::string waiting_text(const Waiting& waiting, const Screen& screen) {

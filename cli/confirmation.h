@@ -23,7 +23,7 @@ struct Waiting {
   bool blocks = false;     ///< At the deadline all traffic is blocked, because there was no filter before.
   bool has_keeper = true;  ///< False: the process that takes the change back was killed.
 };
-std::optional<Waiting> waiting_confirmation(const iptc::System& system);
+Result<std::optional<Waiting>> waiting_confirmation(const iptc::System& system);
 
 /// "Not confirmed: …", one line.
 std::string waiting_text(const Waiting& waiting, const Screen& screen);

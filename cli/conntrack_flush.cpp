@@ -44,7 +44,11 @@ Result<ExitStatus> run(const Invocation& invocation) {
   ruleset::RuleSet rules;
   if (selection.revoked) {
     auto live = iptc::read_live(LiveSystem().get());
-    if (!live) return tl::unexpected(live.error());
+    if (!live) {
+      Error& error = live.error();
+      error.remedy += fmt::format("{}No flow was removed.", error.remedy.empty() ? "" : " ");
+      return tl::unexpected(error);
+    }
     rules = std::move(live->rules);
   }
   progress::stage("Removing flows");

@@ -43,10 +43,12 @@ void forget_rules(const host::Guest& guest) {
   (void)host::network_namespace::inside((*space)->get(), []() -> Result<void> {
     const LiveSystem system;
     const uint64_t here = system.get().kernel.namespace_id();
-    iptc::Record record = iptc::Record::read(system.get().files, kRunDirectory);
-    const size_t before = record.tables().size();
-    record.prune(here, [](const iptc::RecordedTable&) { return false; });
-    if (record.tables().size() != before) (void)record.write(system.get().files, kRunDirectory);
+    Result<iptc::Record> record = iptc::Record::read(system.get().files, kRunDirectory);
+    if (!record) return {};
+    const size_t before = record->tables().size();
+    record->prune(here, [](const iptc::RecordedTable&) { return false; });
+    // A record that remembers too much says nothing wrong, and grows no further than its limit.
+    if (record->tables().size() != before) (void)record->write(system.get().files, kRunDirectory);
     return {};
   });
 }
@@ -74,15 +76,16 @@ bool is_closed(const iptc::Live& live) {
 
 Result<GuestPolicy> load_guest_policy(const LiveSystem& system, const GlobalOptions& global,
                                       const policy::Environment& environment) {
-  const InCharge charge = find_in_charge(system.get(), global);
-  Result<Operand> wanted = load_policy_in_charge(charge.global, environment);
+  const Result<InCharge> charge = find_in_charge(system.get(), global);
+  if (!charge) return tl::unexpected(charge.error());
+  Result<Operand> wanted = load_policy_in_charge(charge->global, environment);
   if (!wanted) return tl::unexpected(wanted.error());
   const Result<iptc::Live> live = iptc::read_live(system.get());
   if (!live) return tl::unexpected(live.error());
   const uint64_t here = system.get().kernel.namespace_id();
   if (here == 0)
     return fail(ErrorKind::kRefused, "cannot tell in which network namespace this is", "Is /proc mounted?");
-  return GuestPolicy{std::move(*wanted->policy), charge.global, charge.is_in_force && is_closed(*live),
+  return GuestPolicy{std::move(*wanted->policy), charge->global, charge->is_in_force && is_closed(*live),
                      fmt::format("{}/forwarding-{}", kRunDirectory, here)};
 }
 

@@ -7,6 +7,7 @@
 
 #include "cli/guests.h"
 #include "cli/log.h"
+#include "cli/transaction_report.h"
 #include "host/clearnet_resolver.h"
 #include "host/machine_files.h"
 #include "host/resolver_audit.h"
@@ -63,9 +64,9 @@ Result<HostSettings> HostSettings::put(const policy::Policy& policy, const Wish&
       put.before_ = std::move(*before);
     }
   }
-  const auto refused = [&](const Error& error) -> Result<HostSettings> {
-    put.take_back();
-    return tl::unexpected(error);
+  const auto refused = [&](Error error) -> Result<HostSettings> {
+    if (const auto back = put.take_back(); !back) add_remains(error, settings_remain(back.error()));
+    return tl::unexpected(std::move(error));
   };
   const host::MachineFiles files("/");
   if (policy.host.resolver && !is_right(files, *policy.host.resolver)) {
@@ -86,9 +87,11 @@ Result<HostSettings> HostSettings::put(const policy::Policy& policy, const Wish&
     if (files.text(kPersistent) != text) {
       done.push_back(fmt::format("{} {}", wish.dry_run ? "write" : "wrote", kPersistent));
       if (!wish.dry_run) {
+        put.made_persistent_ = true;
+        put.persistent_before_ = files.text(kPersistent);
         const auto system = iptc::system_files();
         system->make_directory("/etc/sysctl.d", 0755);
-        if (auto written = iptc::write_file(*system, kPersistent, text, 0644); !written)
+        if (auto written = iptc::write_durable_file(*system, kPersistent, text, 0644); !written)
           return refused(written.error());
       }
     }
@@ -99,9 +102,24 @@ Result<HostSettings> HostSettings::put(const policy::Policy& policy, const Wish&
   return put;
 }
 
-void HostSettings::take_back() const {
-  (void)host::write_settings(before_);
-  if (resolv_conf_before_) (void)host::refill(kResolvConf, *resolv_conf_before_);
+Result<void> HostSettings::take_back() const {
+  Result<void> result = host::put_settings_back(before_);
+  const auto note = [&](const auto& done) {
+    if (!done && result) result = tl::unexpected(done.error());
+  };
+  if (resolv_conf_before_) note(host::refill(kResolvConf, *resolv_conf_before_));
+  if (!made_persistent_) return result;
+  const auto system = iptc::system_files();
+  if (persistent_before_) {
+    note(iptc::write_durable_file(*system, kPersistent, *persistent_before_, 0644));
+  } else {
+    note(iptc::remove_durably(*system, kPersistent));
+  }
+  return result;
+}
+
+std::string settings_remain(const Error& why) {
+  return fmt::format("Of the host settings not all could be taken back: {}.", why.message);
 }
 
 }  // namespace tails::cli

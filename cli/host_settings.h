@@ -20,14 +20,20 @@ class HostSettings {
   /// program, and `status` says so). Error: the system refused, and what was written is taken back.
   static Result<HostSettings> put(const policy::Policy& policy, const Wish& wish);
 
-  void take_back() const;
+  /// Everything as it was before `put`. Error: the first thing that could not be; the rest was.
+  Result<void> take_back() const;
   /// " Set 6 kernel parameters, wrote /etc/resolv.conf."; empty where nothing was to be done.
   [[nodiscard]] const std::string& text() const { return text_; }
 
  private:
   host::Settings before_;
   std::optional<std::string> resolv_conf_before_;
+  bool made_persistent_ = false;
+  std::optional<std::string> persistent_before_;  ///< Empty: there was no such file.
   std::string text_;
 };
+
+/// For add_remains, where `take_back` failed.
+std::string settings_remain(const Error& why);
 
 }  // namespace tails::cli

@@ -1,11 +1,13 @@
 #include "cli/in_charge.h"
 
+#include <cerrno>
 #include <climits>
 #include <cstdlib>
 #include <memory>
 
 #include <fmt/format.h>
 
+#include "cli/log.h"
 #include "cli/operand.h"
 #include "policy/profiles.h"
 #include "policy/read.h"
@@ -13,23 +15,27 @@
 namespace tails::cli {
 namespace {
 
-constexpr std::string_view kLockdownName = "lockdown";
-
 struct Note {
   std::string recorded_name;
   std::string policy;
   std::string user_map;
 };
 
-std::string note_path(const iptc::System& system) {
+Result<std::string> note_path(const iptc::System& system) {
+  const uint64_t here = system.kernel.namespace_id();
+  if (here == 0)
+    return fail(ErrorKind::kRefused, "cannot tell in which network namespace this is", "Is /proc mounted?");
   // A record may hold several network namespaces (the folder is the machine's), and each has a policy of its own.
-  return fmt::format("/run/tails-iptc/in-charge-{}", system.kernel.namespace_id());
+  return fmt::format("/run/tails-iptc/in-charge-{}", here);
 }
 
-/// Three lines: the recorded name, --policy, --user-map.
-std::optional<Note> read_note(const iptc::System& system) {
-  const Result<std::string> text = iptc::read_file(system.files, note_path(system));
-  if (!text) return std::nullopt;
+/// Three lines: the recorded name, --policy, --user-map. Nullopt where there is no note, or a damaged one.
+Result<std::optional<Note>> read_note(const iptc::System& system) {
+  const Result<std::string> path = note_path(system);
+  if (!path) return tl::unexpected(path.error());
+  const Result<std::string> text = iptc::read_file(system.files, *path);
+  if (!text && text.error().system_errno == ENOENT) return std::nullopt;
+  if (!text) return tl::unexpected(text.error());
   Note note;
   std::string_view rest = *text;
   for (std::string* line : {&note.recorded_name, &note.policy, &note.user_map}) {
@@ -64,29 +70,41 @@ std::string recorded_name(const std::string& name, const std::string& source) {
   return fmt::format("{} ({})", name, source);
 }
 
-void note_in_charge(const iptc::System& system, const GlobalOptions& global, const std::string& recorded_name) {
+Result<void> note_in_charge(const iptc::System& system, const GlobalOptions& global, const std::string& recorded_name) {
   std::string user_map;
   for (const auto& [name, uid] : global.user_map) {
     user_map += fmt::format("{}{}={}", user_map.empty() ? "" : ",", name, uid.value);
   }
   const std::string text = fmt::format("{}\n{}\n{}\n", recorded_name, absolute(policy_in_charge(global)), user_map);
-  const std::string path = note_path(system);
-  if (const Result<std::string> before = iptc::read_file(system.files, path); before && *before == text) return;
-  (void)iptc::write_file(system.files, path, text, 0644);
+  const Result<std::string> path = note_path(system);
+  if (!path) return tl::unexpected(path.error());
+  if (const Result<std::string> before = iptc::read_file(system.files, *path); before && *before == text) return {};
+  return iptc::write_file(system.files, *path, text, 0644);
 }
 
-InCharge find_in_charge(const iptc::System& system, const GlobalOptions& global) {
+void tell_unnoted(const Result<void>& noted) {
+  if (noted) return;
+  log::warning(fmt::format(
+      "what this run was told (--policy, --user-map) could not be noted for `reconfigure`: {}; run it again",
+      noted.error().message));
+}
+
+Result<InCharge> find_in_charge(const iptc::System& system, const GlobalOptions& global) {
   InCharge found;
   found.global = global;
   const Result<iptc::Live> live = iptc::read_live(system);
-  if (!live || live->policy.empty()) return found;
+  if (!live) return tl::unexpected(live.error());
+  if (live->record_problem) return tl::unexpected(*live->record_problem);
+  if (live->policy.empty() || live->policy == kFailureLockdownName) return found;
   found.is_in_force = true;
   if (global.policy) return found;
   if (live->policy == kLockdownName) {
     found.is_lockdown = true;
     return found;
   }
-  const std::optional<Note> note = read_note(system);
+  const Result<std::optional<Note>> read = read_note(system);
+  if (!read) return tl::unexpected(read.error());
+  const std::optional<Note>& note = *read;
   // After `apply --confirm` took its own work back, the note is of a policy that is no longer in force.
   const bool is_of_these_rules = note && note->recorded_name == live->policy;
   const std::string policy = is_of_these_rules ? note->policy : operand_of(live->policy);

@@ -1,4 +1,5 @@
 #include "cli/commands.h"
+#include "cli/in_charge.h"
 #include "cli/run_lock.h"
 #include "cli/transaction_report.h"
 
@@ -10,7 +11,7 @@ using Clock = std::chrono::steady_clock;
 Result<ExitStatus> run(const Invocation& invocation) {
   const Clock::time_point start = Clock::now();
   const LiveSystem system;
-  const iptc::Options options = transaction_options(invocation.global, "lockdown");
+  const iptc::Options options = transaction_options(invocation.global, kLockdownName);
   // Whoever is at work with a policy could put it in force after us. Waiting for them first would not be "at once":
   // so block, wait, and block what they may have opened.
   const Result<RunLock> lock = RunLock::take(std::chrono::milliseconds(0));

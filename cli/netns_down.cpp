@@ -47,15 +47,21 @@ Result<std::vector<host::Guest>> choose(const policy::Policy& policy, const std:
 
 Result<ExitStatus> run(const Invocation& invocation) {
   const Clock::time_point start = Clock::now();
+  const auto refused = [&](const Error& error) { return report_refusal(invocation, error, Clock::now() - start); };
   const Result<RunLock> lock = RunLock::take(invocation.global.wait);
-  if (!lock) return tl::unexpected(lock.error());
+  if (!lock) return refused(lock.error());
   const LiveSystem system;
   const policy::SystemEnvironment environment;
   const Result<GuestPolicy> guests = load_guest_policy(system, invocation.global, environment);
-  if (!guests) return tl::unexpected(guests.error());
+  if (!guests) return refused(guests.error());
   const auto doomed = choose(guests->policy, invocation.arguments.operands());
-  if (!doomed) return tl::unexpected(doomed.error());
-  if (auto down = take_down(*doomed, *guests); !down) return tl::unexpected(down.error());
+  if (!doomed) return refused(doomed.error());
+  if (auto down = take_down(*doomed, *guests); !down) {
+    Error& error = down.error();
+    error.remedy +=
+        fmt::format("{}Some of it may be gone already: run it again to finish.", error.remedy.empty() ? "" : " ");
+    return tl::unexpected(error);
+  }
 
   if (invocation.global.json) {
     std::vector<GuestReport> reports;

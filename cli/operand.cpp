@@ -136,13 +136,41 @@ std::vector<policy::User> accounts_in_charge(const GlobalOptions& global, const 
 
 namespace {
 
+/// Remembers when the system would not answer: then a policy was not refused for a fault of its own.
+class Witness final : public policy::Environment {
+ public:
+  explicit Witness(const policy::Environment& asked) : asked_(asked) {}
+  [[nodiscard]] Result<std::optional<Uid>> user(std::string_view name) const override {
+    return noted(asked_.user(name));
+  }
+  [[nodiscard]] std::vector<std::string> user_names() const override { return asked_.user_names(); }
+  [[nodiscard]] bool path_exists(const std::string& path) const override { return asked_.path_exists(path); }
+  [[nodiscard]] Result<std::vector<InterfaceNetwork>> networks() const override { return noted(asked_.networks()); }
+
+  /// The errno of the first refusal; 0: there was none.
+  [[nodiscard]] int refusal() const { return refusal_; }
+
+ private:
+  template <class T>
+  Result<T> noted(Result<T> answer) const {
+    if (!answer && refusal_ == 0) refusal_ = answer.error().system_errno;
+    return answer;
+  }
+  const policy::Environment& asked_;
+  mutable int refusal_ = 0;
+};
+
 Result<policy::Policy> load_with_remarks(std::string_view file_or_profile, const GlobalOptions& global,
                                          const policy::Environment& environment,
                                          std::span<const policy::Document> session) {
-  Result<policy::Loaded> loaded = policy::load(file_or_profile, environment, global.user_map, session);
+  const Witness witness(environment);
+  Result<policy::Loaded> loaded = policy::load(file_or_profile, witness, global.user_map, session);
   if (!loaded) {
     Error error = loaded.error();
-    if (policy::find_profile(file_or_profile) != nullptr && error.kind == ErrorKind::kRejected) {
+    if (witness.refusal() != 0) {
+      error.kind = ErrorKind::kRefused;
+      error.system_errno = witness.refusal();
+    } else if (policy::find_profile(file_or_profile) != nullptr && error.kind == ErrorKind::kRejected) {
       // A built-in profile has no fault of its own: what it lacks is this machine's.
       error.remedy = "Create the accounts that this machine lacks, or pin them for this run: --user-map NAME=UID,...";
     }

@@ -15,6 +15,12 @@ bool writes_owner_tags(const ruleset::RuleSet& live) {
          });
 }
 
+Result<void> keep_owner_tags(const iptc::System& system, Operand& wanted) {
+  const Result<iptc::Live> live = iptc::read_live(system);
+  if (!live) return tl::unexpected(live.error());
+  return writes_owner_tags(live->rules) ? add_owner_tags(wanted) : Result<void>{};
+}
+
 Result<void> add_owner_tags(Operand& wanted) { return policy::add_owner_tags(*wanted.policy, wanted.rules); }
 
 }  // namespace tails::cli

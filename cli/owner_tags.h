@@ -1,6 +1,7 @@
 #pragma once
 
 #include "cli/operand.h"
+#include "iptc/transaction.h"
 #include "ruleset/rule_set.h"
 
 /// `apply --tag-owners dscp`: the rules that tell a wire filter whose each frame is.
@@ -11,6 +12,10 @@ bool writes_owner_tags(const ruleset::RuleSet& live);
 
 /// Adds the tags of `wanted`'s policy to its rules. kRejected where there are more owners than tags.
 Result<void> add_owner_tags(Operand& wanted);
+
+/// Adds them where the live rules have them: a wire filter behind this machine goes on needing the tags that it was
+/// told to write. Error: that cannot be told, or they cannot be added.
+Result<void> keep_owner_tags(const iptc::System& system, Operand& wanted);
 
 /// What `apply`, `reconfigure` and `status` say where tags are in force.
 inline constexpr std::string_view kTagWarning =

@@ -85,36 +85,35 @@ Result<ExitStatus> run(const Invocation& invocation) {
   iptc::Options mending = transaction_options(invocation.global, "");
   mending.after_taking_back = end_flows_of_unconfirmed_rules;
   if (const auto mended = mend_unconfirmed(system.get(), mending)) log::notice(*mended);
-  const InCharge charge = find_in_charge(system.get(), invocation.global);
+  const auto refused = [&](const Error& error) { return report_refusal(invocation, error, Clock::now() - start); };
+  const Result<InCharge> found = find_in_charge(system.get(), invocation.global);
+  if (!found) return refused(found.error());
+  const InCharge& charge = *found;
   if (charge.is_lockdown) {
     const Result<iptc::Outcome> outcome =
-        iptc::lockdown(system.get(), transaction_options(invocation.global, "lockdown"));
-    if (!outcome) return report_refusal(invocation, outcome.error(), Clock::now() - start);
+        iptc::lockdown(system.get(), transaction_options(invocation.global, kLockdownName));
+    if (!outcome) return refused(outcome.error());
     return report(invocation, *outcome, "Locked down, and stays so: `tails-iptc apply` puts the policy back.",
                   Clock::now() - start);
   }
 
   const policy::SystemEnvironment environment;
   Result<Operand> wanted = load_policy_in_charge(charge.global, environment);
-  if (!wanted) return report_refusal(invocation, wanted.error(), Clock::now() - start);
-  // A wire filter behind this machine goes on needing the tags that it was told to write.
-  if (const Result<iptc::Live> live = iptc::read_live(system.get()); live && writes_owner_tags(live->rules)) {
-    if (const Result<void> added = add_owner_tags(*wanted); !added) {
-      return report_refusal(invocation, added.error(), Clock::now() - start);
-    }
-  }
+  // Rules that are in force stay where they cannot be written again; an open machine does not stay open.
+  if (!wanted && !charge.is_in_force) return report_lockdown(invocation, wanted.error(), start);
+  if (!wanted) return refused(wanted.error());
+  if (const Result<void> kept = keep_owner_tags(system.get(), *wanted); !kept) return refused(kept.error());
   const policy::Policy& policy = *wanted->policy;
   iptc::Options options = transaction_options(charge.global, recorded_name(policy.name, policy.source));
-  // Rules that are in force stay where they cannot be written again; an open machine does not stay open.
   options.or_lockdown = !charge.is_in_force;
   options.check = proof_check(*wanted, charge.global, environment);
   progress::stage("Putting the rules in place");
   const Result<iptc::Outcome> outcome = iptc::commit(system.get(), wanted->rules, options);
-  if (!outcome) return report_refusal(invocation, outcome.error(), Clock::now() - start);
+  if (!outcome) return refused(outcome.error());
 
   Aftermath aftermath;
   if (is_in_force(*outcome)) {
-    if (!charge.is_in_force) note_in_charge(system.get(), charge.global, options.policy);
+    if (!charge.is_in_force) tell_unnoted(note_in_charge(system.get(), charge.global, options.policy));
     const bool resolvers_written = write_resolvers(policy);
     aftermath = end_flows(FlushMode::kRevokedAndDead, wanted->rules);
     aftermath.resolvers_written = resolvers_written;

@@ -1,11 +1,6 @@
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <filesystem>
 #include <system_error>
 
@@ -40,33 +35,6 @@ constexpr std::array kOptions{
                .completion = Completion::kFile},
     OptionSpec{.name = "--quick", .help = "The quick form of the leak test"},
 };
-
-/// The whole text, in a new file that takes the old one's place.
-Result<void> write_page(const std::string& path, std::string_view text) {
-  const std::string fresh = path + ".new";
-  const auto failed = [&](int error) {
-    return fail(ErrorKind::kRefused, fmt::format("cannot write {}: {}", path, std::strerror(error)), {}, error);
-  };
-  const int file = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-  if (file < 0) return failed(errno);
-  while (!text.empty()) {
-    const ssize_t written = ::write(file, text.data(), text.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) {
-      const int error = errno;
-      ::close(file);
-      ::unlink(fresh.c_str());
-      return failed(error);
-    }
-    text.remove_prefix(static_cast<size_t>(written));
-  }
-  if (::close(file) != 0 || ::rename(fresh.c_str(), path.c_str()) != 0) {
-    const int error = errno;
-    ::unlink(fresh.c_str());
-    return failed(error);
-  }
-  return {};
-}
 
 std::vector<html::Document> bench_results(const std::string& folder) {
   std::vector<html::Document> results;
@@ -144,7 +112,10 @@ Result<ExitStatus> run(const Invocation& invocation) {
       fmt::format("Policy \"{}\" ({}), {}", operand->policy->name, operand->policy->source, html::now_text()),
       parts.is_good ? "All that was proved and tried holds." : "Something does not hold: see below.", parts.is_good,
       parts.sections, parts.documents);
-  if (auto written = write_page(path, page); !written) return tl::unexpected(written.error());
+  const auto files = iptc::system_files();
+  if (auto written = iptc::write_durable_file(*files, path, page, 0644); !written) {
+    return tl::unexpected(written.error());
+  }
   if (invocation.global.json) {
     print(fmt::format("{{\"holds\":{},\"bytes\":{}}}\n", parts.is_good, page.size()));
   } else if (invocation.global.verbosity >= 0) {

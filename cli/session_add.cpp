@@ -6,6 +6,7 @@
 #include "cli/run_lock.h"
 #include "cli/session_change.h"
 #include "cli/session_entries.h"
+#include "cli/transaction_report.h"
 
 namespace tails::cli {
 namespace {
@@ -31,16 +32,23 @@ constexpr std::array kOptions{
 
 Result<ExitStatus> run(const Invocation& invocation) {
   const Result<RunLock> lock = RunLock::take(invocation.global.wait);
-  if (!lock) return tl::unexpected(lock.error());
+  if (!lock) return report_refusal(invocation, lock.error(), {});
   const Result<policy::Document> document =
       session::make(invocation.arguments.operands().front(), invocation.arguments);
+  if (!document && document.error().kind == ErrorKind::kRefused)
+    return report_refusal(invocation, document.error(), {});
   if (!document) return tl::unexpected(document.error());
   SessionChange change;
-  change.session = session::documents();
+  auto session = session::documents_or_refuse();
+  if (!session) return report_refusal(invocation, session.error(), {});
+  change.session = std::move(*session);
   change.session.push_back(*document);
   change.must_fit = true;
   change.before = [&] { return session::prepare(*document); };
-  change.take_back = [&] { session::discard(*document); };
+  change.take_back = [&]() -> Result<void> {
+    session::discard(*document);
+    return {};
+  };
   // Behind the transaction: a run that is killed in between leaves no exception that nobody was told of.
   change.after = [&] { return session::keep(*document); };
   const std::string file = document->name.substr(document->name.rfind('/') + 1);

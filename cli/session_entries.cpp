@@ -1,5 +1,6 @@
 #include "cli/session_entries.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,8 +11,8 @@
 #include <charconv>
 #include <chrono>
 #include <cstdlib>
-#include <cstring>
 #include <ctime>
+#include <memory>
 #include <optional>
 
 #include <fmt/format.h>
@@ -19,6 +20,7 @@
 
 #include "cli/log.h"
 #include "host/guest_entry.h"
+#include "net/errno_words.h"
 #include "policy/file.h"
 
 namespace tails::cli::session {
@@ -44,7 +46,7 @@ constexpr std::array kKeys{
 };
 
 tl::unexpected<Error> refused(const std::string& what, int number) {
-  return fail(ErrorKind::kRefused, fmt::format("{}: {} ({})", what, std::strerror(number), strerrorname_np(number)),
+  return fail(ErrorKind::kRefused, fmt::format("{}: {}", what, errno_words(number)),
               number == EACCES || number == EPERM ? "Run as root." : "", number);
 }
 
@@ -93,8 +95,9 @@ std::optional<uint32_t> number_in(const std::string& text) {
 std::string who() {
   std::array<char, 16> login{};
   const int file = open("/proc/self/loginuid", O_RDONLY | O_CLOEXEC);
+  bool is_known = file >= 0 || errno == ENOENT;  // Not every kernel keeps it.
   if (file >= 0) {
-    if (read(file, login.data(), login.size() - 1) < 0) login[0] = '\0';
+    is_known = read(file, login.data(), login.size() - 1) >= 0;
     close(file);
   }
   std::optional<uint32_t> number = number_in(login.data());
@@ -103,6 +106,7 @@ std::string who() {
     if (!number && value != nullptr) number = number_in(value);
   }
   const uint32_t self = geteuid();
+  if (!number && !is_known) return fmt::format("{}, login unknown", account_text(self));
   if (!number || *number == self) return account_text(self);
   return fmt::format("{}, as {}", account_text(*number), account_text(self));
 }
@@ -156,6 +160,44 @@ std::optional<Entry> entry_of(const policy::Document& document) {
   return entry.number == 0 ? std::nullopt : std::optional(entry);
 }
 
+/// Of the network namespace that we are in.
+Result<std::string> folder() {
+  struct stat status {};
+  constexpr const char* kHere = "/proc/thread-self/ns/net";
+  if (stat(kHere, &status) != 0) return refused(fmt::format("cannot examine {}", kHere), errno);
+  return fmt::format("{}/session-{}", kRunDirectory, status.st_ino);
+}
+
+std::string folder_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
+
+Result<std::vector<policy::Document>> read_documents() {
+  const auto where = folder();
+  if (!where) return tl::unexpected(where.error());
+  return policy::read_session(*where);
+}
+
+std::vector<policy::Document> left_out(const Error& why) {
+  log::warning(fmt::format("the exceptions of this session are left out: {}. {}", why.message, why.remedy));
+  return {};
+}
+
+/// One more than every number in the folder, also of files that are not read (damaged, half-written, taken out).
+Result<uint32_t> next_number(const std::string& where) {
+  const auto close_folder = [](DIR* opened) { closedir(opened); };
+  const std::unique_ptr<DIR, decltype(close_folder)> listing(opendir(where.c_str()), close_folder);
+  if (!listing && errno == ENOENT) return 1;
+  if (!listing) return refused("cannot list " + where, errno);
+  uint32_t number = 1;
+  errno = 0;
+  while (const dirent* entry = readdir(listing.get())) {
+    const std::string_view name = entry->d_name;
+    // What a killed run left unfinished is written over.
+    if (!name.ends_with(".new")) number = std::max(number, number_of(std::string(name)) + 1);
+  }
+  if (errno != 0) return refused("cannot list " + where, errno);
+  return number;
+}
+
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 std::string unfinished(const policy::Document& document) { return document.name + ".new"; }
@@ -163,27 +205,26 @@ std::string aside(const Entry& entry) { return entry.path + ".removed"; }
 
 }  // namespace
 
-std::string folder() {
-  struct stat status {};
-  const bool is_known = stat("/proc/thread-self/ns/net", &status) == 0;
-  return fmt::format("{}/session-{}", kRunDirectory, is_known ? status.st_ino : 0);
-}
-
 std::vector<policy::Document> documents() {
-  auto read = policy::read_session(folder());
-  if (read) return std::move(*read);
-  log::warning(
-      fmt::format("the exceptions of this session are left out: {}. {}", read.error().message, read.error().remedy));
-  return {};
+  auto read = read_documents();
+  return read ? std::move(*read) : left_out(read.error());
 }
 
-std::vector<Entry> entries() {
+Result<std::vector<policy::Document>> documents_or_refuse() {
+  auto read = read_documents();
+  if (read || read.error().kind == ErrorKind::kRefused) return read;
+  return left_out(read.error());
+}
+
+std::vector<Entry> entries(const std::vector<policy::Document>& documents) {
   std::vector<Entry> all;
-  for (const policy::Document& document : documents()) {
+  for (const policy::Document& document : documents) {
     if (auto entry = entry_of(document)) all.push_back(std::move(*entry));
   }
   return all;
 }
+
+std::vector<Entry> entries() { return entries(documents()); }
 
 std::vector<policy::Document> fitting(const std::vector<policy::Document>& all,
                                       const std::function<Result<void>(std::span<const policy::Document>)>& load) {
@@ -230,27 +271,32 @@ Result<policy::Document> make(std::string_view kind, const Arguments& arguments)
                         : key.is_list  ? quoted_list(*value)
                                        : quoted(*value));
   }
-  uint32_t number = 1;
-  for (const Entry& entry : entries()) number = std::max(number, entry.number + 1);
+  const auto where = folder();
+  if (!where) return tl::unexpected(where.error());
+  const auto number = next_number(*where);
+  if (!number) return tl::unexpected(number.error());
   return policy::Document{
-      fmt::format("{}/{:04}.toml", folder(), number),
+      fmt::format("{}/{:04}.toml", *where, *number),
       fmt::format("schema = 1\n\n[added]\nby = {}\nat = {}\n\n[[{}]]\n{}", quoted(who()), quoted(now()), kind, body),
       true, true};
 }
 
 Result<void> prepare(const policy::Document& document) {
-  const std::string where = folder();
-  for (const std::string& path : {std::string(kRunDirectory), where}) {
+  for (const std::string& path : {std::string(kRunDirectory), folder_of(document.name)}) {
     if (mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) return refused("cannot make " + path, errno);
   }
   const std::string path = unfinished(document);
   const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
   if (file < 0) return refused("cannot make " + path, errno);
-  const bool is_written =
+  errno = ENOSPC;  // What it means where less is written than was asked for.
+  bool is_written =
       write(file, document.text.data(), document.text.size()) == static_cast<ssize_t>(document.text.size()) &&
       fchmod(file, 0644) == 0;
-  const int error = errno;
-  close(file);
+  int error = errno;
+  if (close(file) != 0 && is_written) {
+    is_written = false;
+    error = errno;
+  }
   if (is_written) return {};
   discard(document);
   return refused("cannot write " + path, error);
@@ -263,19 +309,37 @@ Result<void> keep(const policy::Document& document) {
 
 void discard(const policy::Document& document) {
   unlink(unfinished(document).c_str());
-  rmdir(folder().c_str());  // Only where it is empty.
+  // A rename may have done its work and report a failure all the same; the number was nobody's before.
+  unlink(document.name.c_str());
+  rmdir(folder_of(document.name).c_str());  // Only where it is empty.
+}
+
+Result<std::optional<Entry>> half_removed(uint32_t number) {
+  const auto where = folder();
+  if (!where) return tl::unexpected(where.error());
+  Entry entry;
+  entry.number = number;
+  entry.path = fmt::format("{}/{:04}.toml", *where, number);
+  if (access(aside(entry).c_str(), F_OK) == 0) return entry;
+  if (errno == ENOENT) return std::nullopt;
+  return refused("cannot examine " + aside(entry), errno);
+}
+
+Result<void> put_back(const Entry& entry) {
+  if (rename(aside(entry).c_str(), entry.path.c_str()) == 0) return {};
+  return refused("cannot put back " + entry.path, errno);
 }
 
 Result<void> set_aside(const Entry& entry) {
   if (rename(entry.path.c_str(), aside(entry).c_str()) == 0) return {};
-  return refused("cannot remove " + entry.path, errno);
+  const int error = errno;
+  (void)put_back(entry);  // It may be there all the same.
+  return refused("cannot remove " + entry.path, error);
 }
-
-void put_back(const Entry& entry) { rename(aside(entry).c_str(), entry.path.c_str()); }
 
 void forget(const Entry& entry) {
   unlink(aside(entry).c_str());
-  rmdir(folder().c_str());
+  rmdir(folder_of(entry.path).c_str());
 }
 
 }  // namespace tails::cli::session

@@ -152,11 +152,13 @@ Result<ExitStatus> run(const Invocation& invocation) {
 
   StatusReport report = status_of(wanted->policy->name, wanted->rules, *live, locked);
   report.kernel = *std::move(kernel);
-  const std::optional<Waiting> waiting = waiting_confirmation(system.get());
+  const Result<std::optional<Waiting>> waits = waiting_confirmation(system.get());
+  if (!waits) log::warning(waits.error().message);
+  const std::optional<Waiting> waiting = waits.value_or(std::nullopt);
   report.findings = find_on_host(*wanted->policy);
   if (const auto file = invocation.arguments.value("--prometheus")) {
-    const auto written =
-        iptc::write_file(system.get().files, std::string(*file), prometheus(report, session::entries().size()), 0644);
+    const auto written = iptc::write_durable_file(system.get().files, std::string(*file),
+                                                  prometheus(report, session::entries().size()), 0644);
     if (!written) return tl::unexpected(written.error());
   }
   if (invocation.global.json) {

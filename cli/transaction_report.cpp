@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/in_charge.h"
 #include "cli/json.h"
 #include "cli/log.h"
 #include "cli/rule_counts.h"
@@ -35,7 +36,8 @@ void tell_foreign_rules(const Invocation& invocation, const iptc::Outcome& outco
 /// Adds `sentence` to the remedy unless the state that is left behind stands there already.
 void state(Error& error, std::string_view sentence) {
   for (const std::string_view said :
-       {"Nothing was changed.", "The rules before are back", "ll traffic is blocked", "Blocking all traffic failed"}) {
+       {"Nothing was changed.", "The rules were not changed.", "The rules before are back", "ll traffic is blocked",
+        "Blocking all traffic failed"}) {
     if (error.remedy.find(said) != std::string::npos) return;
   }
   // A remedy may end with a command, to which no full stop can be added.
@@ -43,7 +45,19 @@ void state(Error& error, std::string_view sentence) {
   error.remedy += sentence;
 }
 
+constexpr std::string_view kNothing = "Nothing was changed.";
+constexpr std::string_view kNoRule = "The rules were not changed.";
+
 }  // namespace
+
+void add_remains(Error& error, std::string_view what_remains) {
+  if (const size_t at = error.remedy.find(kNothing); at != std::string::npos) {
+    error.remedy.replace(at, kNothing.size(), kNoRule);
+  } else {
+    state(error, kNoRule);
+  }
+  error.remedy += fmt::format(" {}", what_remains);
+}
 
 iptc::Options transaction_options(const GlobalOptions& global, std::string policy) {
   iptc::Options options;
@@ -70,6 +84,21 @@ ExitStatus report(const Invocation& invocation, const iptc::Outcome& outcome, st
   state(failure, is_locked ? "All traffic is blocked." : "The rules before are back in force.");
   log::error(failure);
   return is_locked ? ExitStatus::kLockedDown : ExitStatus::kRefused;
+}
+
+ExitStatus report_lockdown(const Invocation& invocation, Error error, std::chrono::steady_clock::time_point start) {
+  const auto time = [&] { return std::chrono::steady_clock::now() - start; };
+  const LiveSystem system;
+  Result<iptc::Outcome> outcome =
+      iptc::lockdown(system.get(), transaction_options(invocation.global, kFailureLockdownName));
+  if (!outcome) {
+    log::error(error);
+    return report_refusal(invocation, outcome.error(), time());
+  }
+  error.kind = ErrorKind::kLockedDown;
+  outcome->kind = iptc::Outcome::Kind::kLockedDown;
+  outcome->failure = std::move(error);
+  return report(invocation, *outcome, "", time());
 }
 
 ExitStatus report_refusal(const Invocation& invocation, Error error, Milliseconds time) {

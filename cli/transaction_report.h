@@ -25,6 +25,13 @@ ExitStatus report(const Invocation& invocation, const iptc::Outcome& outcome, st
                   Milliseconds time, const Aftermath& aftermath = {},
                   std::optional<unsigned> confirm_within = std::nullopt);
 
+/// Says in the remedy what could not be taken back ("Of …"), and no longer that nothing was changed.
+void add_remains(Error& error, std::string_view what_remains);
+
+/// Blocks all traffic where a machine must not stay open for `error`, a policy that cannot be read above all; and
+/// tells.
+ExitStatus report_lockdown(const Invocation& invocation, Error error, std::chrono::steady_clock::time_point start);
+
 /// Tells that nothing was changed, and why.
 ExitStatus report_refusal(const Invocation& invocation, Error error, Milliseconds time);
 

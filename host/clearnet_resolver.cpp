@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 
 #include "host/network_namespace.h"
+#include "net/errno_words.h"
 
 namespace tails::host {
 namespace {
@@ -36,7 +36,7 @@ bool can_be_resolver(const IpAddress& address) {
 }
 
 tl::unexpected<Error> refused(const std::string& path, int number) {
-  return fail(ErrorKind::kRefused, "cannot write \"" + path + "\": " + std::strerror(number), {}, number);
+  return fail(ErrorKind::kRefused, "cannot write \"" + path + "\": " + errno_words(number), {}, number);
 }
 
 }  // namespace
@@ -83,7 +83,9 @@ Result<bool> refill(const std::string& path, std::string_view content) {
   if (had < 0) return refused(path, errno);
   if (std::string_view(before).substr(0, static_cast<size_t>(had)) == content) return false;
 
-  if (::ftruncate(file.get(), 0) != 0) return refused(path, errno);
+  // A power cut leaves the old text, none, or the new one, and never a mixture: each step is on the disk before the
+  // next.
+  if (::ftruncate(file.get(), 0) != 0 || ::fsync(file.get()) != 0) return refused(path, errno);
   for (size_t written = 0; written < content.size();) {
     const ssize_t bytes =
         ::pwrite(file.get(), content.data() + written, content.size() - written, static_cast<off_t>(written));
@@ -91,6 +93,7 @@ Result<bool> refill(const std::string& path, std::string_view content) {
     if (bytes < 0) return refused(path, errno);
     written += static_cast<size_t>(bytes);
   }
+  if (::fsync(file.get()) != 0) return refused(path, errno);
   return true;
 }
 

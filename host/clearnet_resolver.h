@@ -33,8 +33,9 @@ std::string resolver_file(const Resolvers& resolvers);
 
 /// Makes `path` hold `content`: truncates and refills the file that is there, because another namespace may have it
 /// bind-mounted, and a new file in its place would not be seen there. Makes it (mode 0644) where it is missing, and
-/// does nothing where it holds `content` already. True: it was written. Fails (kRefused) on a symbolic link, on what is
-/// no regular file, and when the system refuses.
+/// does nothing where it holds `content` already. True: it was written, and is on the disk. A failure half-way or a
+/// power cut may leave it empty: no resolver is named then. Fails (kRefused) on a symbolic link, on what is no regular
+/// file, and when the system refuses.
 Result<bool> refill(const std::string& path, std::string_view content);
 
 }  // namespace tails::host

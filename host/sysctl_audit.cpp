@@ -1,6 +1,7 @@
 #include "host/sysctl_audit.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <optional>
 #include <set>
@@ -11,10 +12,13 @@
 namespace tails::host {
 namespace {
 
-/// 0 for "all", 1 for "default", 2 for what is of no interface or of one.
-int rank(std::string_view name) {
-  if (name.find(".conf.all.") != std::string_view::npos) return 0;
-  return name.find(".conf.default.") != std::string_view::npos ? 1 : 2;
+/// In this order they are written: what changes "all" and every interface, what changes every interface, what is of new
+/// ones, and what changes nothing else.
+enum class Reach { kForwarding, kAll, kDefault, kOne };
+Reach reach(std::string_view name) {
+  if (name == "net.ipv4.ip_forward") return Reach::kForwarding;
+  if (name.find(".conf.all.") != std::string_view::npos) return Reach::kAll;
+  return name.find(".conf.default.") != std::string_view::npos ? Reach::kDefault : Reach::kOne;
 }
 
 /// Nullopt also where it cannot be read: then nothing is said about it.
@@ -96,7 +100,7 @@ std::string normal_name(std::string_view name) {
 
 Settings in_order(const std::map<std::string, int64_t>& wanted) {
   Settings settings(wanted.begin(), wanted.end());
-  std::ranges::stable_sort(settings, {}, [](const auto& setting) { return rank(setting.first); });
+  std::ranges::stable_sort(settings, {}, [](const auto& setting) { return reach(setting.first); });
   return settings;
 }
 
@@ -156,32 +160,81 @@ Result<Settings> missing_settings(const SysctlWish& wish) {
   // Writing "all" changes interfaces that are right now: what the policy says of them is written again.
   std::set<std::string> named;
   for (const auto& [name, value] : settings) named.insert(name);
-  const bool has_all = std::ranges::any_of(settings, [](const auto& setting) { return rank(setting.first) == 0; });
+  const bool has_all =
+      std::ranges::any_of(settings, [](const auto& setting) { return reach(setting.first) == Reach::kAll; });
   for (const auto& [name, value] : in_order(wish.wanted)) {
     const auto now = sysctl::read(name);
     if (!now) return tl::unexpected(now.error());
-    if (has_all && rank(name) == 2 && name.find(".conf.") != std::string::npos && *now && !named.contains(name)) {
+    if (has_all && reach(name) == Reach::kOne && name.find(".conf.") != std::string::npos && *now &&
+        !named.contains(name)) {
       settings.emplace_back(name, value);
     }
   }
   return settings;
 }
 
-Result<Settings> write_settings(const Settings& settings) {
-  Settings before;
-  for (const auto& [name, value] : settings) {
-    const auto old = sysctl::read(name);
-    auto written = old ? sysctl::write(name, value) : Result<void>(tl::unexpected(old.error()));
-    if (!written) {
-      for (auto changed = before.rbegin(); changed != before.rend(); ++changed) {
-        (void)sysctl::write(changed->first, changed->second);
-      }
-      return tl::unexpected(written.error());
-    }
-    if (*old) before.emplace_back(name, **old);
+namespace {
+
+/// What writing `name` changes besides it: "all" changes every interface, and ip_forward the forwarding of each and
+/// whether the machine takes redirects (net/ipv4/devinet.c, inet_forward_change).
+std::vector<std::string> changed_with(const std::string& name) {
+  constexpr std::string_view kAll = ".conf.all.";
+  std::vector<std::string> names = {name};
+  std::string start = "net.ipv4";
+  std::string parameter = "forwarding";
+  if (name == "net.ipv4.ip_forward") {
+    names.emplace_back("net.ipv4.conf.all.accept_redirects");
+  } else {
+    const size_t at = name.find(kAll);
+    if (at == std::string::npos) return names;
+    start = name.substr(0, at);
+    parameter = name.substr(at + kAll.size());
   }
-  std::ranges::reverse(before);
+  names.push_back(start + ".conf.default." + parameter);
+  auto netlink = Rtnetlink::open();
+  const auto links = netlink ? netlink->links() : Result<std::vector<Link>>(tl::unexpected(netlink.error()));
+  if (!links) return names;
+  for (const Link& link : *links) {
+    names.push_back(sysctl::of_interface(start.substr(start.find('.') + 1), link.name, parameter));
+  }
+  return names;
+}
+
+}  // namespace
+
+Result<Settings> write_settings(const Settings& settings) {
+  // All of it is read before any of it is written: a value read later may be one that we wrote.
+  std::map<std::string, int64_t> values;
+  for (const auto& [setting, value] : settings) {
+    for (const std::string& name : changed_with(setting)) {
+      if (values.contains(name)) continue;
+      const auto old = sysctl::read(name);
+      if (!old) return tl::unexpected(old.error());
+      if (*old) values.emplace(name, **old);
+    }
+  }
+  Settings before = in_order(values);
+  for (const auto& [name, value] : settings) {
+    const auto written = sysctl::write(name, value);
+    if (written) continue;
+    Error error = written.error();
+    if (const auto back = put_settings_back(before); !back) {
+      error.remedy +=
+          (error.remedy.empty() ? "" : " ") + std::string("Nor could all be put back: ") + back.error().message + ".";
+    }
+    return tl::unexpected(std::move(error));
+  }
   return before;
+}
+
+Result<void> put_settings_back(const Settings& before) {
+  Result<void> result;
+  for (const auto& [name, value] : before) {
+    auto written = sysctl::write(name, value);
+    // An interface may have gone meanwhile.
+    if (!written && written.error().system_errno != ENOENT && result) result = std::move(written);
+  }
+  return result;
 }
 
 }  // namespace tails::host

@@ -35,8 +35,11 @@ Findings audit_sysctl_files(const MachineFiles& files, const std::map<std::strin
 /// those that have their value already are left out.
 Result<Settings> missing_settings(const SysctlWish& wish);
 
-/// Writes them in order. A refusal takes back those that were written. The values before, in reverse order, so that
-/// writing them again goes back.
+/// Writes them in order. A refusal takes back those that were written. The values before of all that this changed, for
+/// put_settings_back.
 Result<Settings> write_settings(const Settings& settings);
+
+/// Writes them in order, all that can be written. Error: the first that could not.
+Result<void> put_settings_back(const Settings& before);
 
 }  // namespace tails::host

@@ -8,18 +8,27 @@
 #include <sstream>
 
 #include "iptc/closing.h"
-#include "iptc/kernel/words.h"
 #include "iptc/lock.h"
 #include "iptc/stepper.h"
 #include "iptc/tables.h"
+#include "net/errno_words.h"
 
 namespace tails::iptc {
 namespace {
 
 using std::chrono::milliseconds;
 
-std::string file_path(System system, const std::string& run_directory) {
-  return fmt::format("{}/confirm.{}", run_directory, system.kernel.namespace_id());
+Result<std::string> file_path(System system, const std::string& run_directory) {
+  const uint64_t here = system.kernel.namespace_id();
+  if (here != 0) return fmt::format("{}/confirm.{}", run_directory, here);
+  return fail(ErrorKind::kRefused, "cannot tell in which network namespace this is", "Is /proc mounted?");
+}
+
+/// Gone it is also where a first try did its work and reported a failure.
+int remove_surely(Files& files, const std::string& path) {
+  int result = files.remove(path);
+  if (result < 0 && result != -ENOENT) result = files.remove(path);
+  return result == -ENOENT ? 0 : result;
 }
 
 /// Field 22 of /proc/PID/stat, counted behind the name, which may hold anything; 0 where only the process's remains are
@@ -57,30 +66,32 @@ std::string lock_path(const Options& options) {
 /// this as long as they run (cli/run_lock). A keeper that acted in their midst would be undone by them.
 std::string run_lock_path(const Options& options) { return options.run_directory + "/lock"; }
 
-Result<void> write_pending(System system, const Options& options, const Pending& pending,
+Result<void> write_pending(System system, const Options& options, const std::string& path, const Pending& pending,
                            const std::vector<TableChange>& before) {
   std::vector<kernel::RawTable> tables;
   for (const TableChange& change : before) tables.push_back(change.wanted);
   system.files.make_directory(options.run_directory, 0755);
-  return write_file(system.files, file_path(system, options.run_directory), print_pending(pending, tables), 0600);
+  return write_file(system.files, path, print_pending(pending, tables), 0600);
 }
 
 /// Starts a keeper for `deadline` and ties it to the world. The caller holds the lock.
 Result<Pending> start_until(System system, const Options& options, std::vector<TableChange> before,
                             milliseconds deadline) {
+  const auto path = file_path(system, options.run_directory);
+  if (!path) return tl::unexpected(path.error());
   Pending pending;
   pending.deadline = deadline;
   pending.blocks = was_open(before);
   const auto tables = std::make_shared<std::vector<TableChange>>(std::move(before));
-  const int keeper = system.files.start([system, options, tables, deadline](pid_t self) {
+  const int keeper = system.files.start([system, options, tables, path = *path, deadline](pid_t self) {
     system.kernel.reopen();
-    keep(system, options, *tables, self, deadline);
+    keep(system, options, path, *tables, self, deadline);
   });
   if (keeper < 0) {
-    return fail(ErrorKind::kRefused,
-                fmt::format("cannot start the process that would bring the state before back: {}",
-                            kernel::errno_words(-keeper)),
-                {}, -keeper);
+    return fail(
+        ErrorKind::kRefused,
+        fmt::format("cannot start the process that would bring the state before back: {}", errno_words(-keeper)), {},
+        -keeper);
   }
   pending.keeper = keeper;
   const auto started = find_start_time(system.files, keeper);
@@ -91,7 +102,7 @@ Result<Pending> start_until(System system, const Options& options, std::vector<T
   }
   pending.started = *started;
   // Without the file the keeper does nothing: killed between these two lines, nothing was changed and nothing will be.
-  const auto written = write_pending(system, options, pending, *tables);
+  const auto written = write_pending(system, options, *path, pending, *tables);
   if (written) return pending;
   system.files.end(keeper);
   return tl::unexpected(written.error());
@@ -122,24 +133,32 @@ TakenBack take_back(System system, const Options& options, std::vector<TableChan
 }
 
 struct Found {
+  std::string path;
   Pending pending;
   std::string text;
 };
 
-std::optional<Found> find_pending(System system, const std::string& run_directory) {
-  auto text = read_file(system.files, file_path(system, run_directory));
-  if (!text) return std::nullopt;
+/// Nullopt where nothing waits. Error: it may be there, and cannot be read.
+Result<std::optional<Found>> find_pending(System system, const std::string& run_directory) {
+  const auto path = file_path(system, run_directory);
+  auto text = path ? read_file(system.files, *path) : Result<std::string>(tl::unexpected(path.error()));
+  if (!text && text.error().system_errno == ENOENT) return std::nullopt;
+  if (!text) {
+    Error error = text.error();
+    error.message = "cannot tell whether an earlier change waits to be confirmed: " + error.message;
+    return tl::unexpected(std::move(error));
+  }
   auto pending = parse_pending(*text);
   if (!pending) return std::nullopt;
   pending->has_keeper = start_time(system.files, pending->keeper) == pending->started;
-  return Found{*pending, *std::move(text)};
+  return Found{*path, *pending, *std::move(text)};
 }
 
 /// For whoever finds a keeper dead and the time over; holding the lock. What failed stays for the next one to mend.
 TakenBack take_back_late(System system, const Options& options, const Found& found) {
   std::vector<TableChange> before = changes_before(found.text);
   const TakenBack result = take_back(system, options, before);
-  if (result != TakenBack::kFailed) system.files.remove(file_path(system, options.run_directory));
+  if (result != TakenBack::kFailed) remove_surely(system.files, found.path);
   return result;
 }
 
@@ -154,14 +173,17 @@ std::string_view state_after(TakenBack taken_back) {
 
 }  // namespace
 
-std::optional<Pending> pending_confirmation(System system, const std::string& run_directory) {
+Result<std::optional<Pending>> pending_confirmation(System system, const std::string& run_directory) {
   const auto found = find_pending(system, run_directory);
-  if (!found) return std::nullopt;
-  return found->pending;
+  if (!found) return tl::unexpected(found.error());
+  if (!*found) return std::nullopt;
+  return (*found)->pending;
 }
 
 Result<Pending> start_keeper(System system, const Options& options, std::vector<TableChange> before) {
-  if (pending_confirmation(system, options.run_directory)) {
+  const auto pending = pending_confirmation(system, options.run_directory);
+  if (!pending) return tl::unexpected(pending.error());
+  if (*pending) {
     return fail(ErrorKind::kRefused, "an earlier change still waits to be confirmed",
                 "Keep it with `tails-iptc confirm`, or wait for the state before to come back.");
   }
@@ -169,15 +191,31 @@ Result<Pending> start_keeper(System system, const Options& options, std::vector<
 }
 
 void end_keeper(System system, const std::string& run_directory, const Pending& pending) {
-  system.files.remove(file_path(system, run_directory));
+  if (const auto path = file_path(system, run_directory)) remove_surely(system.files, *path);
   if (start_time(system.files, pending.keeper) == pending.started) system.files.end(pending.keeper);
+}
+
+Result<bool> overtake(System system, const std::string& run_directory) {
+  const auto path = file_path(system, run_directory);
+  if (!path) return tl::unexpected(path.error());
+  const auto pending = pending_confirmation(system, run_directory);
+  // Without its file a keeper does nothing, so that of one that cannot be read is as good as ended.
+  if (pending && !*pending) return false;
+  const int removed = remove_surely(system.files, *path);
+  if (pending && start_time(system.files, (*pending)->keeper) == (*pending)->started) {
+    system.files.end((*pending)->keeper);
+  }
+  if (removed == 0) return true;
+  return fail(ErrorKind::kRefused, fmt::format("cannot remove {}: {}", *path, errno_words(-removed)), {}, -removed);
 }
 
 Result<void> confirm(System system, const Options& options) {
   // The keeper takes the lock as well before it acts: whoever is first has decided.
   const auto lock = Lock::take(system.files, lock_path(options), options.wait);
   if (!lock) return tl::unexpected(lock.error());
-  const auto found = find_pending(system, options.run_directory);
+  const auto search = find_pending(system, options.run_directory);
+  if (!search) return tl::unexpected(search.error());
+  const std::optional<Found>& found = *search;
   if (!found) {
     return fail(ErrorKind::kRejected, "nothing waits to be confirmed",
                 "If the time was over, the state before is back already: `tails-iptc status` tells.");
@@ -189,10 +227,9 @@ Result<void> confirm(System system, const Options& options) {
         ErrorKind::kRejected, "the time to confirm is over",
         fmt::format("The process that should have brought the state before back was killed; {}", state_after(result)));
   }
-  const std::string path = file_path(system, options.run_directory);
-  const int removed = system.files.remove(path);
+  const int removed = remove_surely(system.files, found->path);
   if (removed < 0) {
-    return fail(ErrorKind::kRefused, fmt::format("cannot remove {}: {}", path, kernel::errno_words(-removed)), {},
+    return fail(ErrorKind::kRefused, fmt::format("cannot remove {}: {}", found->path, errno_words(-removed)), {},
                 -removed);
   }
   if (pending.has_keeper) system.files.end(pending.keeper);
@@ -202,12 +239,17 @@ Result<void> confirm(System system, const Options& options) {
 Result<Mended> mend_confirmation(System system, const Options& options) {
   Mended mended;
   // Nearly always there is nothing to do, and then the lock is nobody's business.
-  if (const auto pending = pending_confirmation(system, options.run_directory); !pending || pending->has_keeper) {
+  const auto pending = pending_confirmation(system, options.run_directory);
+  if (!pending) {
+    mended.unknown = pending.error();
     return mended;
   }
+  if (!*pending || (*pending)->has_keeper) return mended;
   const auto lock = Lock::take(system.files, lock_path(options), options.wait);
   if (!lock) return tl::unexpected(lock.error());
-  const auto found = find_pending(system, options.run_directory);
+  const auto search = find_pending(system, options.run_directory);
+  if (!search) return tl::unexpected(search.error());
+  const std::optional<Found>& found = *search;
   if (!found || found->pending.has_keeper) return mended;
   if (system.files.now() >= found->pending.deadline) {
     mended.taken_back = take_back_late(system, options, *found);
@@ -219,7 +261,8 @@ Result<Mended> mend_confirmation(System system, const Options& options) {
   return mended;
 }
 
-void keep(System system, const Options& options, std::vector<TableChange>& before, pid_t self, milliseconds deadline) {
+void keep(System system, const Options& options, const std::string& path, std::vector<TableChange>& before, pid_t self,
+          milliseconds deadline) {
   system.files.sleep_until(deadline);
   // Somebody who holds a lock for ever must not prevent the way back; somebody who does not wait at all must not make
   // us do so.
@@ -227,16 +270,23 @@ void keep(System system, const Options& options, std::vector<TableChange>& befor
   const milliseconds wait = std::max(options.wait, kLeastWait);
   const auto run_lock = Lock::take(system.files, run_lock_path(options), wait);
   const auto lock = Lock::take(system.files, lock_path(options), wait);
-  const auto found = find_pending(system, options.run_directory);
-  if (!found || found->pending.keeper != self) return;
   constexpr int kLastTries = 60;
+  // Nobody confirmed as long as the file is there, be it unreadable.
+  auto text = read_file(system.files, path);
+  for (int i = 0; !text && text.error().system_errno != ENOENT && i < kLastTries; ++i) {
+    system.files.sleep(milliseconds(1000));
+    text = read_file(system.files, path);
+  }
+  if (!text && text.error().system_errno == ENOENT) return;
+  const auto pending = text ? parse_pending(*text) : std::nullopt;
+  if (pending && pending->keeper != self) return;
   TakenBack result = take_back(system, options, before);
   for (int i = 0; result == TakenBack::kFailed && i < kLastTries; ++i) {
     system.files.sleep(milliseconds(1000));
     if (close_all(system.kernel, options.lockdown)) result = TakenBack::kBlocked;
   }
   // What failed to the end stays for whoever mends it.
-  if (result != TakenBack::kFailed) system.files.remove(file_path(system, options.run_directory));
+  if (result != TakenBack::kFailed) remove_surely(system.files, path);
 }
 
 }  // namespace tails::iptc

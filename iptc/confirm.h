@@ -23,8 +23,8 @@ namespace tails::iptc {
 /// now (kRejected); no lock, or the file cannot be removed (kRefused).
 Result<void> confirm(System system, const Options& options);
 
-/// Nullopt where nothing waits. Takes no lock.
-std::optional<Pending> pending_confirmation(System system, const std::string& run_directory);
+/// Nullopt where nothing waits. Takes no lock. Error (kRefused): something may wait, and it cannot be told.
+Result<std::optional<Pending>> pending_confirmation(System system, const std::string& run_directory);
 
 /// Starts the keeper. `before` are the tables to put back, in `wanted`. The caller holds the lock.
 /// Error (kRefused): one is pending already, or the keeper could not be started; nothing was changed.
@@ -32,6 +32,10 @@ Result<Pending> start_keeper(System system, const Options& options, std::vector<
 
 /// Ends a keeper whose transaction came to nothing, or was overtaken. The caller holds the lock.
 void end_keeper(System system, const std::string& run_directory, const Pending& pending);
+
+/// For whoever wants what he puts in force to stay: nothing will be taken back any more. Whether something waited. The
+/// caller holds the lock. Error (kRefused): it may be taken back all the same.
+Result<bool> overtake(System system, const std::string& run_directory);
 
 /// How a state before came back.
 enum class TakenBack {
@@ -41,14 +45,16 @@ enum class TakenBack {
 };
 
 /// What the keeper does, in its own process: sleeps, and takes back unless the file is gone by then. An open state is
-/// never restored: all traffic is blocked then, and also where going back fails.
-void keep(System system, const Options& options, std::vector<TableChange>& before, pid_t self,
+/// never restored: all traffic is blocked then, and also where going back fails. `path`: of its file; one that cannot
+/// be read counts as not confirmed.
+void keep(System system, const Options& options, const std::string& path, std::vector<TableChange>& before, pid_t self,
           std::chrono::milliseconds deadline);
 
 /// What `mend_confirmation` did.
 struct Mended {
   bool keeper_started = false;          ///< There is time left, and a keeper again.
   std::optional<TakenBack> taken_back;  ///< The time was over.
+  std::optional<Error> unknown;         ///< Something may wait, and it cannot be told; nothing was done.
 };
 
 /// Does the work of a keeper that was killed. For every command that changes rules, before it looks at them; does

@@ -14,7 +14,7 @@
 #include <ctime>
 #include <utility>
 
-#include "iptc/kernel/words.h"
+#include "net/errno_words.h"
 
 namespace tails::iptc {
 namespace {
@@ -86,6 +86,7 @@ class SystemFiles final : public Files {
     return or_errno(::write(descriptor, from.data(), from.size()));
   }
   int close(int descriptor) override { return or_errno(::close(descriptor)); }
+  int sync(int descriptor) override { return or_errno(::fsync(descriptor)); }
   int try_lock(int descriptor) override { return or_errno(flock(descriptor, LOCK_EX | LOCK_NB)); }
   int identify(int descriptor, Identity& into) override {
     struct stat status {};
@@ -135,8 +136,7 @@ class Open {
 };
 
 tl::unexpected<Error> failed(std::string_view verb, const std::string& path, int number) {
-  return fail(ErrorKind::kRefused, fmt::format("cannot {} {}: {}", verb, path, kernel::errno_words(number)), {},
-              number);
+  return fail(ErrorKind::kRefused, fmt::format("cannot {} {}: {}", verb, path, errno_words(number)), {}, number);
 }
 
 int write_all(Files& files, int descriptor, std::span<const std::byte> rest) {
@@ -147,6 +147,37 @@ int write_all(Files& files, int descriptor, std::span<const std::byte> rest) {
     rest = rest.subspan(static_cast<size_t>(written));
   }
   return 0;
+}
+
+enum class Durability { kUntilPowerIsCut, kForGood };
+
+Result<void> replace_file(Files& files, const std::string& path, std::string_view text, mode_t mode,
+                          Durability durability) {
+  const std::string beside = path + ".new";
+  Open file(files, files.open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode));
+  if (file.get() < 0) return failed("create", beside, -file.get());
+  int result = write_all(files, file.get(), std::as_bytes(std::span(text)));
+  // A name may come to the disk before what it names.
+  if (result == 0 && durability == Durability::kForGood) result = files.sync(file.get());
+  if (result == 0) result = file.close();
+  if (result < 0) {
+    files.remove(beside);
+    return failed("write", beside, -result);
+  }
+  result = files.rename(beside, path);
+  if (result < 0) {
+    files.remove(beside);
+    return failed("replace", path, -result);
+  }
+  return {};
+}
+
+/// The names in the folder of `path`, for good.
+int sync_folder(Files& files, const std::string& path) {
+  const size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+  const Open opened(files, files.open(folder, O_RDONLY | O_DIRECTORY, 0));
+  return opened.get() < 0 ? opened.get() : files.sync(opened.get());
 }
 
 }  // namespace
@@ -168,21 +199,24 @@ Result<std::string> read_file(Files& files, const std::string& path) {
 }
 
 Result<void> write_file(Files& files, const std::string& path, std::string_view text, mode_t mode) {
-  const std::string beside = path + ".new";
-  Open file(files, files.open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode));
-  if (file.get() < 0) return failed("create", beside, -file.get());
-  int result = write_all(files, file.get(), std::as_bytes(std::span(text)));
-  if (result == 0) result = file.close();
-  if (result < 0) {
-    files.remove(beside);
-    return failed("write", beside, -result);
-  }
-  result = files.rename(beside, path);
-  if (result < 0) {
-    files.remove(beside);
-    return failed("replace", path, -result);
+  return replace_file(files, path, text, mode, Durability::kUntilPowerIsCut);
+}
+
+Result<void> write_durable_file(Files& files, const std::string& path, std::string_view text, mode_t mode) {
+  if (auto replaced = replace_file(files, path, text, mode, Durability::kForGood); !replaced) return replaced;
+  if (const int result = sync_folder(files, path); result < 0) {
+    return fail(ErrorKind::kRefused,
+                fmt::format("{} is written, but may not outlive a power cut: {}", path, errno_words(-result)), {},
+                -result);
   }
   return {};
+}
+
+Result<void> remove_durably(Files& files, const std::string& path) {
+  int result = files.remove(path);
+  if (result == -ENOENT) return {};
+  if (result == 0) result = sync_folder(files, path);
+  return result < 0 ? failed("remove", path, -result) : Result<void>{};
 }
 
 }  // namespace tails::iptc

@@ -36,6 +36,8 @@ class Files {
   virtual ssize_t read(int descriptor, std::span<std::byte> into) = 0;
   virtual ssize_t write(int descriptor, std::span<const std::byte> from) = 0;
   virtual int close(int descriptor) = 0;
+  /// fsync(2); of a folder: the names in it.
+  virtual int sync(int descriptor) = 0;
   /// flock(2) with LOCK_EX | LOCK_NB.
   virtual int try_lock(int descriptor) = 0;
   virtual int identify(int descriptor, Identity& into) = 0;
@@ -62,8 +64,18 @@ std::unique_ptr<Files> system_files();
 /// The whole file. Errors (kRefused): the call that failed, by its errno.
 Result<std::string> read_file(Files& files, const std::string& path);
 
-/// Writes `text` beside `path` and renames it there, so that a reader sees the old or the new file, whole.
+/// Writes `text` beside `path` and renames it there, so that a reader sees the old or the new file, whole. For what
+/// lives in /run: after a power cut, anything may be left of it.
 /// Errors (kRefused): the call that failed; the old file is as it was.
 Result<void> write_file(Files& files, const std::string& path, std::string_view text, mode_t mode);
+
+/// The same for what outlives the machine's power: at every moment a power cut leaves the old or the new file, whole,
+/// and after success the new one.
+/// Errors (kRefused): the call that failed. The old file is as it was, unless the message says that the new one is
+/// there and may not outlive a power cut.
+Result<void> write_durable_file(Files& files, const std::string& path, std::string_view text, mode_t mode);
+
+/// Removes a file so that a power cut does not bring it back. One that is not there is fine. Errors (kRefused).
+Result<void> remove_durably(Files& files, const std::string& path);
 
 }  // namespace tails::iptc

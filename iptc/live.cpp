@@ -31,9 +31,14 @@ bool attach(ruleset::Table& table, const RecordedOrigins& recorded, ruleset::Rul
 class LiveReader {
  public:
   LiveReader(System system, const std::string& run_directory)
-      : kernel_(system.kernel),
-        record_(Record::read(system.files, run_directory)),
-        namespace_(system.kernel.namespace_id()) {}
+      : kernel_(system.kernel), namespace_(system.kernel.namespace_id()) {
+    auto record = Record::read(system.files, run_directory);
+    if (record) {
+      record_ = *std::move(record);
+    } else {
+      live_.record_problem = record.error();
+    }
+  }
 
   Result<Live> run() {
     const auto ipv6 = kernel_.has_ipv6();

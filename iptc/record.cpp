@@ -227,9 +227,11 @@ std::string Record::print() const {
   return text;
 }
 
-Record Record::read(Files& files, const std::string& directory) {
+Result<Record> Record::read(Files& files, const std::string& directory) {
   const auto text = read_file(files, directory + std::string(kFileName));
-  return text ? parse(*text) : Record{};
+  if (text) return parse(*text);
+  if (text.error().system_errno == ENOENT) return Record{};
+  return tl::unexpected(text.error());
 }
 
 Result<void> Record::write(Files& files, const std::string& directory) const {

@@ -48,8 +48,9 @@ struct RecordedOrigins {
 
 class Record {
  public:
-  /// Reads DIRECTORY/applied. A file that is missing or damaged is an empty record: it only costs origins.
-  static Record read(Files& files, const std::string& directory);
+  /// Reads DIRECTORY/applied. A file that is missing or damaged is an empty record: it only costs origins. Error
+  /// (kRefused): there may be one, and it cannot be read; whoever wrote another in its place would forget what it says.
+  static Result<Record> read(Files& files, const std::string& directory);
   /// Writes it, making the directory where it is missing. Error (kRefused): the call that failed.
   Result<void> write(Files& files, const std::string& directory) const;
 

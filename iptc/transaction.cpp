@@ -67,17 +67,31 @@ class Transaction {
       lock_.emplace(*std::move(taken));
     }
     namespace_ = system_.kernel.namespace_id();
-    record_ = Record::read(system_.files, options_.run_directory);
+    read_record();
     auto gathered = gather(system_.kernel, std::move(wanted), options_.policy, record_, features_);
     if (!gathered) return refuse(gathered.error());
     changes_ = std::move(gathered->changes);
     wanted_record_ = std::move(gathered->record);
-    outcome_.notices = std::move(gathered->notices);
+    for (std::string& notice : gathered->notices) outcome_.notices.push_back(std::move(notice));
     for (const TableChange& change : changes_) {
       outcome_.tables.push_back({change.family, change.name, change.rules, change.differs});
     }
     note_foreign();
     return options_.dry_run ? look() : apply();
+  }
+
+  void read_record() {
+    auto record = Record::read(system_.files, options_.run_directory);
+    has_record_ = record.has_value();
+    if (has_record_) {
+      record_ = *std::move(record);
+    } else {
+      tell_unrecorded(record.error());
+    }
+  }
+
+  void tell_unrecorded(const Error& why) {
+    outcome_.notices.push_back("The origins of the rules could not be recorded: " + why.message + ".");
   }
 
   Outcome look() {
@@ -133,16 +147,20 @@ class Transaction {
   /// Whoever closes or opens all by hand wants it to stay so.
   void overtake_pending() {
     if (on_failure_ != OnFailure::kClose && !is_reset_) return;
-    const auto pending = pending_confirmation(system_, options_.run_directory);
-    if (!pending) return;
-    end_keeper(system_, options_.run_directory, *pending);
-    outcome_.notices.emplace_back("The earlier change that waited to be confirmed will not be taken back.");
+    const auto overtaken = overtake(system_, options_.run_directory);
+    if (!overtaken) {
+      outcome_.notices.push_back("If an earlier change waits to be confirmed, the state before it may come back: " +
+                                 overtaken.error().message + ".");
+    } else if (*overtaken) {
+      outcome_.notices.emplace_back("The earlier change that waited to be confirmed will not be taken back.");
+    }
   }
 
   /// Starts the keeper where a confirmation is wanted; says so where an earlier one is still waited for.
   Result<void> ask_for_confirmation() {
     if (!options_.confirm_within) {
-      if (pending_confirmation(system_, options_.run_directory)) {
+      // One that cannot be read was told of by whoever looked for it first (mend_confirmation).
+      if (const auto pending = pending_confirmation(system_, options_.run_directory); pending && *pending) {
         outcome_.notices.emplace_back(
             "An earlier change still waits to be confirmed: without `tails-iptc confirm` the state before it comes "
             "back.");
@@ -227,10 +245,10 @@ class Transaction {
     for (RecordedTable& table : wanted_record_) next.add(std::move(table));
     if (next == record_) return;
     record_ = std::move(next);
+    // In the place of one that could not be read it would forget the tables of other namespaces.
+    if (!has_record_) return;
     const auto written = record_.write(system_.files, options_.run_directory);
-    if (!written) {
-      outcome_.notices.push_back("The origins of the rules could not be recorded: " + written.error().message + ".");
-    }
+    if (!written) tell_unrecorded(written.error());
   }
 
   System system_;
@@ -240,6 +258,7 @@ class Transaction {
   Features features_;
   uint64_t namespace_ = 0;
   Record record_;
+  bool has_record_ = false;
   std::vector<TableChange> changes_;
   std::vector<RecordedTable> wanted_record_;
   std::set<NamedRule> named_;
@@ -259,13 +278,20 @@ Result<Outcome> lockdown(System system, const Options& options) {
   Options plain = options;
   plain.check = nullptr;
   plain.confirm_within.reset();
+  std::string refusal;
   if (!options.lockdown.tables.empty()) {
     auto done = Transaction(system, plain, OnFailure::kClose).run(options.lockdown);
     const int problem = done ? 0 : done.error().system_errno;
     if (done || problem == EWOULDBLOCK || problem == EPERM || problem == EACCES) return done;
+    refusal = done.error().message;
   }
   // The kernel may lack what the rules need; DROP policies it can always take.
-  return Transaction(system, plain, OnFailure::kClose).run(bare_lockdown_rules());
+  auto done = Transaction(system, plain, OnFailure::kClose).run(bare_lockdown_rules());
+  if (done && !refusal.empty()) {
+    done->notices.push_back("Not even what is established on loopback goes on, as its rules were refused: " + refusal +
+                            ".");
+  }
+  return done;
 }
 
 Result<Outcome> reset_open(System system, const Options& options) {

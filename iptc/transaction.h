@@ -99,6 +99,9 @@ struct Live {
   std::string policy;
   /// A live filter table is a guard: a transaction was killed half-way, and the next one will finish.
   bool has_guard = false;
+  /// The record could not be read, so `policy` and all origins are unknown. A record that is missing or damaged is no
+  /// problem.
+  std::optional<Error> record_problem;
   /// Tables with rules whose origins are unknown (changed since, or never ours), as "ip filter".
   std::vector<std::string> unrecorded;
 };

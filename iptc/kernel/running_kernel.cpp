@@ -19,6 +19,7 @@
 #include "iptc/kernel/module.h"
 #include "iptc/kernel/thread_proc.h"
 #include "iptc/kernel/words.h"
+#include "net/errno_words.h"
 
 namespace tails::iptc::kernel {
 namespace {
@@ -131,6 +132,11 @@ Result<std::vector<std::string>> RunningKernel::tables(Family family) {
                 problem == EACCES ? "Run as root." : "", problem);
   }
   for (std::string name; std::getline(file, name);) names.push_back(name);
+  // A list that ends early would make tables invisible.
+  if (file.bad()) {
+    const int problem = errno != 0 ? errno : EIO;
+    return fail(ErrorKind::kRefused, "cannot read " + path + ": " + errno_words(problem), {}, problem);
+  }
   return names;
 }
 

@@ -53,6 +53,22 @@ TEST_F(CliKernel, ShowPrintsTheVeryTextThatTheKernelsToolPrintsAfterApply) {
   EXPECT_EQ(tables(live()), tables(shown));
 }
 
+TEST_F(CliKernel, ALockdownForAPolicyThatCannotBeReadEndsWithTheNextReconfigureAndOneThatWasAskedForDoesNot) {
+  const std::string policy = file("broken.toml", "schema = ");
+  const auto blocked = with_accounts({"--policy", policy, "apply", "--or-lockdown"});
+  EXPECT_EQ(blocked.status, 4) << blocked.err;
+  EXPECT_TRUE(with_accounts({"status"}).out.starts_with("Locked down: everything is blocked."));
+  const auto still = with_accounts({"--policy", policy, "reconfigure"});
+  EXPECT_EQ(still.status, 4) << still.err;
+  EXPECT_TRUE(still.err.ends_with(" All traffic is blocked.\n")) << still.err;
+  EXPECT_EQ(with_accounts({"reconfigure"}).status, 0);
+  EXPECT_TRUE(with_accounts({"status"}).out.starts_with("In force: policy \"tails\".\n"));
+
+  ASSERT_EQ(tails_iptc({"lockdown"}).status, 0);
+  EXPECT_EQ(with_accounts({"reconfigure"}).status, 0);
+  EXPECT_TRUE(with_accounts({"status"}).out.starts_with("Locked down: everything is blocked."));
+}
+
 TEST_F(CliKernel, ApplyingAgainChangesNothingAndCountersLiveOn) {
   ASSERT_EQ(with_accounts({"apply"}).status, 0);
   testbed::try_tcp({IpAddress::v4(127, 0, 0, 1), 9});

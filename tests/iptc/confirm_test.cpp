@@ -34,6 +34,11 @@ class ConfirmTest : public ::testing::Test {
       return found != nullptr && found->says_the_same(table);
     });
   }
+  std::optional<Pending> pending() {
+    const auto found = pending_confirmation(system(), options.run_directory);
+    EXPECT_TRUE(found) << found.error().message;
+    return found.value_or(std::nullopt);
+  }
   /// Lets every process run to its end, as if the time had come.
   void let_processes_run() {
     const auto running = files.processes;
@@ -57,7 +62,7 @@ TEST_F(ConfirmTest, WithoutAWordTheStateBeforeComesBackAtTheDeadline) {
   let_processes_run();
   EXPECT_EQ(files.clock, start + milliseconds(60'000));
   EXPECT_TRUE(is_live(state("tails").rules));
-  EXPECT_FALSE(pending_confirmation(system(), options.run_directory));
+  EXPECT_FALSE(pending());
   EXPECT_THAT(read_live(system())->unrecorded, IsEmpty()) << "and the record still knows it";
 }
 
@@ -110,6 +115,48 @@ TEST_F(ConfirmTest, ASecondOneIsRefusedAndAPlainApplySaysThatOneIsPending) {
   EXPECT_TRUE(is_live(state("tails").rules));
 }
 
+TEST_F(ConfirmTest, AKeeperWhoseFileCannotBeReadTakesBackAllTheSame) {
+  apply("tails");
+  apply("tails-i2p", milliseconds(60'000));
+  files.closed_off["/run/tails-iptc/confirm.1"] = EIO;
+  let_processes_run();
+  EXPECT_TRUE(is_live(state("tails").rules)) << "nobody confirmed";
+}
+
+TEST_F(ConfirmTest, WhereItCannotBeToldWhetherOneWaitsThatIsSaid) {
+  apply("tails");
+  apply("tails-i2p", milliseconds(60'000));
+  files.closed_off["/run/tails-iptc/confirm.1"] = EMFILE;
+  const std::string fact =
+      "cannot tell whether an earlier change waits to be confirmed: cannot open /run/tails-iptc/confirm.1: too many "
+      "open files (EMFILE)";
+  const auto kept = confirm(system(), options);
+  ASSERT_FALSE(kept);
+  EXPECT_EQ(kept.error().kind, ErrorKind::kRefused) << "not: that nothing waits";
+  EXPECT_EQ(kept.error().message, fact);
+  const auto mended = mend_confirmation(system(), options);
+  ASSERT_TRUE(mended);
+  ASSERT_TRUE(mended->unknown);
+  EXPECT_EQ(mended->unknown->message, fact);
+  options.confirm_within = milliseconds(60'000);
+  const auto second = commit(system(), state("tails-classic").rules, options);
+  ASSERT_FALSE(second) << "a second keeper beside one that cannot be seen";
+  EXPECT_EQ(second.error().message, fact);
+  EXPECT_TRUE(is_live(state("tails-i2p").rules));
+}
+
+TEST_F(ConfirmTest, ALockdownIsNotTakenBackByAKeeperWhoseFileCannotBeRead) {
+  apply("tails");
+  apply("tails-i2p", milliseconds(60'000));
+  files.closed_off["/run/tails-iptc/confirm.1"] = EIO;
+  const auto locked = lockdown(system(), options);
+  ASSERT_TRUE(locked);
+  EXPECT_THAT(locked->notices, ElementsAre("The earlier change that waited to be confirmed will not be taken back."));
+  files.closed_off.clear();
+  let_processes_run();
+  EXPECT_TRUE(is_live(policy::lockdown()));
+}
+
 TEST_F(ConfirmTest, LockdownAndResetAreNotTakenBack) {
   apply("tails");
   apply("tails-i2p", milliseconds(60'000));
@@ -144,7 +191,7 @@ TEST_F(ConfirmTest, ARefusedTransactionLeavesNoKeeper) {
   options.confirm_within = milliseconds(1000);
   ASSERT_FALSE(commit(system(), state("tails-i2p").rules, options));
   EXPECT_THAT(files.processes, IsEmpty());
-  EXPECT_FALSE(pending_confirmation(system(), options.run_directory));
+  EXPECT_FALSE(pending());
 }
 
 TEST_F(ConfirmTest, NothingIsTouchedWhereTheKeeperCannotBeTied) {
@@ -175,23 +222,23 @@ class KilledKeeper : public ConfirmTest {
 };
 
 TEST_F(KilledKeeper, IsSeen) {
-  const auto pending = pending_confirmation(system(), options.run_directory);
-  ASSERT_TRUE(pending);
-  EXPECT_FALSE(pending->has_keeper);
-  EXPECT_FALSE(pending->blocks);
+  const auto waiting = pending();
+  ASSERT_TRUE(waiting);
+  EXPECT_FALSE(waiting->has_keeper);
+  EXPECT_FALSE(waiting->blocks);
 }
 
 TEST_F(KilledKeeper, IsStartedAgainAsLongAsThereIsTime) {
-  const milliseconds deadline = pending_confirmation(system(), options.run_directory)->deadline;
+  const milliseconds deadline = pending()->deadline;
   const auto mended = mend_confirmation(system(), options);
   ASSERT_TRUE(mended) << mended.error().message;
   EXPECT_TRUE(mended->keeper_started);
   EXPECT_FALSE(mended->taken_back);
   EXPECT_TRUE(is_live(state("tails-i2p").rules));
-  const auto pending = pending_confirmation(system(), options.run_directory);
-  ASSERT_TRUE(pending);
-  EXPECT_TRUE(pending->has_keeper);
-  EXPECT_EQ(pending->deadline, deadline);
+  const auto waiting = pending();
+  ASSERT_TRUE(waiting);
+  EXPECT_TRUE(waiting->has_keeper);
+  EXPECT_EQ(waiting->deadline, deadline);
   let_processes_run();
   EXPECT_EQ(files.clock, deadline);
   EXPECT_TRUE(is_live(state("tails").rules));
@@ -216,7 +263,7 @@ TEST_F(KilledKeeper, ItsWorkIsDoneByTheNextOneWhoComesTooLate) {
   EXPECT_EQ(mended->taken_back, TakenBack::kRestored);
   EXPECT_EQ(told, 1U);
   EXPECT_TRUE(is_live(state("tails").rules));
-  EXPECT_FALSE(pending_confirmation(system(), options.run_directory));
+  EXPECT_FALSE(pending());
   EXPECT_FALSE(mend_confirmation(system(), options)->taken_back) << "once";
 }
 
@@ -241,7 +288,7 @@ TEST_F(KilledKeeper, ConfirmComesTooLate) {
 TEST_F(KilledKeeper, ADamagedStateBeforeIsAnUnknownOneAndBlocksAllTraffic) {
   pending_file().back() ^= 1;
   ASSERT_TRUE(mend_confirmation(system(), options)->keeper_started);
-  EXPECT_TRUE(pending_confirmation(system(), options.run_directory)->blocks);
+  EXPECT_TRUE(pending()->blocks);
   let_processes_run();
   EXPECT_TRUE(is_live({{*policy::lockdown().find(Family::kIpv4, TableName::kFilter),
                         *policy::lockdown().find(Family::kIpv6, TableName::kFilter)},

@@ -262,7 +262,7 @@ TEST(KeeperFaults, KilledAtEachCallOfAnApplyTheKeeperBringsTheStateBeforeBack) {
       }
       machine.files.close_all();
       const bool is_changed = !same(tables_of(machine.kernel), old_tables);
-      const bool is_pending = pending_confirmation({machine.kernel, machine.files}, options.run_directory).has_value();
+      const bool is_pending = pending_confirmation({machine.kernel, machine.files}, options.run_directory)->has_value();
       EXPECT_TRUE(is_pending || !is_changed) << "nothing changes without a keeper";
       if (is_pending) ++kept;
       clock.revive();

@@ -161,6 +161,9 @@ class FaultyFiles final : public Files {
     });
     return error != 0 ? -error : result;
   }
+  int sync(int descriptor) override {
+    return call<int>({EIO, ENOSPC, EDQUOT}, [&] { return inner_.sync(descriptor); });
+  }
   int try_lock(int descriptor) override {
     return call<int>({EWOULDBLOCK, EINTR, ENOLCK}, [&] { return inner_.try_lock(descriptor); });
   }

@@ -19,8 +19,11 @@ class MemoryFiles final : public Files {
   /// Another program holds the lock on this file, until the clock says so.
   std::map<std::string, std::chrono::milliseconds> held_until;
   std::chrono::milliseconds clock{1000};
+  /// Files that are there and cannot be opened, with the errno.
+  std::map<std::string, int> closed_off;
 
   int open(const std::string& path, int flags, mode_t /*mode*/) override {
+    if (const auto refused = closed_off.find(path); refused != closed_off.end()) return -refused->second;
     const auto at = content.find(path);
     if (at == content.end()) {
       if ((flags & O_CREAT) == 0 || !directories.contains(path.substr(0, path.rfind('/')))) return -ENOENT;
@@ -44,6 +47,7 @@ class MemoryFiles final : public Files {
     return static_cast<ssize_t>(from.size());
   }
   int close(int descriptor) override { return open_.erase(descriptor) == 1 ? 0 : -EBADF; }
+  int sync(int descriptor) override { return open_.contains(descriptor) ? 0 : -EBADF; }
   int try_lock(int descriptor) override {
     Descriptor& file = open_.at(descriptor);
     const auto held = held_until.find(file.path);

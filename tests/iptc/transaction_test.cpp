@@ -160,6 +160,22 @@ TEST_F(TransactionTest, ADamagedRecordCostsOriginsOnly) {
   EXPECT_THAT(read_live(system())->unrecorded, IsEmpty()) << "the record is written anew";
 }
 
+TEST_F(TransactionTest, ARecordThatCannotBeReadIsKeptAndItsSilenceIsNotTakenForAnAnswer) {
+  ASSERT_TRUE(commit(system(), tails, options));
+  const std::string record = files.content["/run/tails-iptc/applied"];
+  files.closed_off["/run/tails-iptc/applied"] = EIO;
+  const auto now = read_live(system());
+  ASSERT_TRUE(now);
+  ASSERT_TRUE(now->record_problem);
+  EXPECT_EQ(now->record_problem->message, "cannot open /run/tails-iptc/applied: input/output error (EIO)");
+  const auto outcome = commit(system(), state("tails-i2p").rules, options);
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(outcome->kind, Outcome::Kind::kApplied);
+  EXPECT_THAT(outcome->notices, ElementsAre("The origins of the rules could not be recorded: cannot open "
+                                            "/run/tails-iptc/applied: input/output error (EIO)."));
+  EXPECT_EQ(files.content["/run/tails-iptc/applied"], record) << "it may speak of other namespaces";
+}
+
 TEST_F(TransactionTest, ARecordThatCannotBeWrittenIsANoticeAndNoMore) {
   files.directories.erase("/run");
   files.content["/lock"];
@@ -266,6 +282,9 @@ TEST_F(TransactionTest, LockdownNeedsNoRulesAndNoExtension) {
   const auto with_rules = lockdown({poor, files}, options);
   ASSERT_TRUE(with_rules) << with_rules.error().message;
   EXPECT_EQ(with_rules->kind, Outcome::Kind::kApplied);
+  EXPECT_THAT(with_rules->notices,
+              ElementsAre(testing::StartsWith(
+                  "Not even what is established on loopback goes on, as its rules were refused: this kernel")));
   const auto closed = poor.read(Family::kIpv4, "filter");
   for (const auto& chain : closed->chains) EXPECT_EQ(chain.policy, kernel::Policy::kDrop);
   options.lockdown = {};
