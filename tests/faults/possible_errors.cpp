@@ -1,13 +1,12 @@
-#include "tests/iptc/possible_errors.h"
+#include "tests/faults/possible_errors.h"
 
 #include <sys/syscall.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 
-namespace tails::iptc {
+namespace tails::faults {
 namespace {
 
 constexpr std::array kOpen = {EACCES, EEXIST, EINTR, EIO, ELOOP, EMFILE, ENFILE, ENOENT, ENOMEM, ENOSPC, EPERM, EROFS};
@@ -30,6 +29,16 @@ constexpr std::array kPipe = {EMFILE, ENFILE};
 constexpr std::array kWait = {EINTR};
 constexpr std::array kSleep = {EINTR};
 constexpr std::array kKill = {EPERM, ESRCH};
+constexpr std::array kEnter = {EINVAL, ENOMEM, EPERM};
+constexpr std::array kUnshare = {ENOMEM, ENOSPC, EPERM};
+constexpr std::array kMount = {EACCES, EBUSY, EINVAL, ENOENT, ENOMEM, ENOSPC, EPERM};
+constexpr std::array kUnmount = {EAGAIN, EBUSY, EINVAL, ENOENT, ENOMEM, EPERM};
+constexpr std::array kRemoveDirectory = {EACCES, EBUSY, ENOENT, ENOMEM, ENOTEMPTY, EPERM, EROFS};
+constexpr std::array kTruncate = {EFBIG, EINTR, EIO, EPERM};
+constexpr std::array kSync = {EDQUOT, EIO, ENOSPC};
+constexpr std::array kChangeMode = {EIO, ENOMEM, EPERM, EROFS};
+constexpr std::array kStatFs = {EINTR, EIO, ENOMEM};
+constexpr std::array kList = {EBADF, EIO, ENOENT};
 #ifdef __SANITIZE_ADDRESS__
 // The sanitizer's own memory: it ends the program where it gets none.
 constexpr std::array<int, 0> kMemory = {};
@@ -50,6 +59,7 @@ constexpr std::array kCalls = {
     PossibleErrors{SYS_statx, "statx", kStat},
     PossibleErrors{SYS_access, "access", kStat},
     PossibleErrors{SYS_readlink, "readlink", kStat},
+    PossibleErrors{SYS_readlinkat, "readlinkat", kStat},
     PossibleErrors{SYS_socket, "socket", kSocket},
     PossibleErrors{SYS_getsockopt, "getsockopt", kAsk},
     PossibleErrors{SYS_setsockopt, "setsockopt", kReplace, true},
@@ -59,8 +69,8 @@ constexpr std::array kCalls = {
     PossibleErrors{SYS_bind, "bind", kNetlinkBind},
     PossibleErrors{SYS_connect, "connect", kNetlinkBind},
     PossibleErrors{SYS_getsockname, "getsockname", kNetlinkBind},
-    PossibleErrors{SYS_sendto, "sendto", kNetlinkSend},
-    PossibleErrors{SYS_sendmsg, "sendmsg", kNetlinkSend},
+    PossibleErrors{SYS_sendto, "sendto", kNetlinkSend, true},
+    PossibleErrors{SYS_sendmsg, "sendmsg", kNetlinkSend, true},
     PossibleErrors{SYS_recvfrom, "recvfrom", kNetlinkReceive},
     PossibleErrors{SYS_recvmsg, "recvmsg", kNetlinkReceive},
     PossibleErrors{SYS_clone, "clone", kFork},
@@ -68,10 +78,24 @@ constexpr std::array kCalls = {
     PossibleErrors{SYS_wait4, "wait4", kWait},
     PossibleErrors{SYS_clock_nanosleep, "clock_nanosleep", kSleep},
     PossibleErrors{SYS_kill, "kill", kKill},
+    PossibleErrors{SYS_setns, "setns", kEnter},
+    PossibleErrors{SYS_unshare, "unshare", kUnshare},
+    PossibleErrors{SYS_mount, "mount", kMount, true},
+    PossibleErrors{SYS_umount2, "umount2", kUnmount, true},
+    PossibleErrors{SYS_rmdir, "rmdir", kRemoveDirectory, true},
+    PossibleErrors{SYS_ftruncate, "ftruncate", kTruncate, true},
+    PossibleErrors{SYS_fsync, "fsync", kSync},
+    PossibleErrors{SYS_pwrite64, "pwrite64", kWrite},
+    PossibleErrors{SYS_fchmod, "fchmod", kChangeMode},
+    PossibleErrors{SYS_fstatfs, "fstatfs", kStatFs},
+    PossibleErrors{SYS_getdents64, "getdents64", kList},
     PossibleErrors{SYS_brk, "brk", kMemory},
     PossibleErrors{SYS_mmap, "mmap", kMemory},
     PossibleErrors{SYS_mremap, "mremap", kMemory},
     // Of these a failure is not to be had, or tells nobody anything.
+    PossibleErrors{SYS_poll, "poll", {}},
+    PossibleErrors{SYS_umask, "umask", {}},
+    PossibleErrors{SYS_prctl, "prctl", {}},
     PossibleErrors{SYS_munmap, "munmap", {}},
     PossibleErrors{SYS_fcntl, "fcntl", {}},  // F_SETFD of a descriptor that was made just before, by libiptc.
     PossibleErrors{SYS_madvise, "madvise", {}},
@@ -98,6 +122,4 @@ const PossibleErrors* possible_errors(long system_call) {
   return found == kCalls.end() ? nullptr : &*found;
 }
 
-const char* error_name(int error) { return strerrorname_np(error); }
-
-}  // namespace tails::iptc
+}  // namespace tails::faults

@@ -2,9 +2,9 @@
 
 #include <span>
 
-namespace tails::iptc {
+namespace tails::faults {
 
-/// What a system call that `apply` makes can fail with.
+/// What a system call that the program makes can fail with.
 struct PossibleErrors {
   long system_call = 0;  ///< SYS_…
   const char* name = "";
@@ -19,7 +19,4 @@ struct PossibleErrors {
 /// Nullptr for a call that nobody thought of.
 const PossibleErrors* possible_errors(long system_call);
 
-/// "EPERM".
-const char* error_name(int error);
-
-}  // namespace tails::iptc
+}  // namespace tails::faults

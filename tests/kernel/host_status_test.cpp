@@ -38,29 +38,6 @@ class HostStatus : public PrivateMachine {
     ASSERT_EQ(applied.status, 0) << applied.err;
   }
 
-  /// What programs need of /etc to run, and nothing of this machine's settings. No control groups: whose programs hang
-  /// there is not ours.
-  static void private_etc() {
-    const std::string passwd = contents("/etc/passwd");
-    const std::string group = contents("/etc/group");
-    const std::string cache = contents("/etc/ld.so.cache");
-    ASSERT_EQ(mount("tmpfs", "/etc", "tmpfs", 0, "mode=755"), 0);
-    write("/etc/passwd", passwd);
-    write("/etc/group", group);
-    write("/etc/ld.so.cache", cache);
-    write("/etc/nsswitch.conf", "hosts: files dns\n");
-    write("/etc/resolv.conf", "nameserver 192.0.2.53\n");
-    // Installed here or not: what would be found of them is under /etc and /run.
-    write("/etc/hosts", "127.0.0.1 localhost\n");
-    std::filesystem::create_directories("/etc/NetworkManager/conf.d");
-    write("/etc/NetworkManager/conf.d/none.conf", "[main]\ndns=none\n");
-    std::filesystem::create_directories("/etc/dhcp");
-    write("/etc/dhcp/dhclient.conf", "supersede domain-name-servers 127.0.0.1;\n");
-    if (std::filesystem::exists("/sys/fs/cgroup")) {
-      ASSERT_EQ(mount("tmpfs", "/sys/fs/cgroup", "tmpfs", 0, "mode=755"), 0);
-    }
-  }
-
   static std::string status() {
     auto command = words({"status"});
     std::erase(command, "-q");

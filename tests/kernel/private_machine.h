@@ -4,6 +4,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 
+#include <filesystem>
 #include <fstream>
 #include <optional>
 #include <sstream>
@@ -49,6 +50,40 @@ class PrivateMachine : public KernelTest {
     std::ostringstream text;
     text << std::ifstream(path, std::ios::binary).rdbuf();
     return text.str();
+  }
+
+  /// The same policy with one guest that has services (tbb) and one that has Internet access (clearnet).
+  static void write_policy_of_two_guests(const std::string& path) {
+    std::string text = contents(kPolicy);
+    for (const char* name : {"onioncircs", "tca", "onionshare"}) {
+      const size_t start = text.find(std::string("[[namespace]]\nname = \"") + name);
+      ASSERT_NE(start, std::string::npos);
+      text.erase(start, text.find("[[namespace]]", start + 1) - start);
+    }
+    write(path, text);
+  }
+
+  /// What programs need of /etc to run, and nothing of this machine's settings. No control groups: whose programs hang
+  /// there is not ours.
+  static void private_etc() {
+    const std::string passwd = contents("/etc/passwd");
+    const std::string group = contents("/etc/group");
+    const std::string cache = contents("/etc/ld.so.cache");
+    ASSERT_EQ(mount("tmpfs", "/etc", "tmpfs", 0, "mode=755"), 0);
+    write("/etc/passwd", passwd);
+    write("/etc/group", group);
+    write("/etc/ld.so.cache", cache);
+    write("/etc/nsswitch.conf", "hosts: files dns\n");
+    write("/etc/resolv.conf", "nameserver 192.0.2.53\n");
+    // Installed here or not: what would be found of them is under /etc and /run.
+    write("/etc/hosts", "127.0.0.1 localhost\n");
+    std::filesystem::create_directories("/etc/NetworkManager/conf.d");
+    write("/etc/NetworkManager/conf.d/none.conf", "[main]\ndns=none\n");
+    std::filesystem::create_directories("/etc/dhcp");
+    write("/etc/dhcp/dhclient.conf", "supersede domain-name-servers 127.0.0.1;\n");
+    if (std::filesystem::exists("/sys/fs/cgroup")) {
+      ASSERT_EQ(mount("tmpfs", "/sys/fs/cgroup", "tmpfs", 0, "mode=755"), 0);
+    }
   }
 
   /// The words of a run of the built program with the tests' accounts.
