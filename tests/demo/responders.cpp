@@ -17,8 +17,6 @@
 namespace tails::demo {
 namespace {
 
-using Descriptor;
-
 [[noreturn]] void answer(const std::vector<Descriptor>& listeners, const std::vector<Descriptor>& sockets) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   std::vector<pollfd> ends;
