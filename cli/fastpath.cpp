@@ -108,6 +108,7 @@ constexpr std::array kReplayOptions{
                .help =
                    "The machine that is filtered. Without it: what the capture says, or the station that all others "
                    "talk to"},
+    kReassemble,
     OptionSpec{.name = "--checksums",
                .help = "Bad checksums count. Captured on the sender itself most are not filled in yet"},
     OptionSpec{.name = "--all", .help = "List every packet, not only leaks and what cannot be told"},

@@ -109,9 +109,8 @@ std::string why(const Replay::Entry& entry, const ruleset::RuleSet& rules) {
                           : fmt::format("{} ({}:{})", title, origin.file, origin.line);
 }
 
-/// What the frame is, for people.
-std::string frame_text(const Replay::Entry& entry, const CapturedFrame& frame) {
-  if (entry.ruling.packet) return packet_text(*entry.ruling.packet);
+/// What the frame is, for people, where no rule saw it.
+std::string frame_text(const CapturedFrame& frame) {
   const auto ethernet = wire::read_ethernet(frame.bytes);
   if (!ethernet) return fmt::format("{} bytes", frame.wire_bytes);
   const std::string who = frame.has_stations ? " from " + mac_text(ethernet->source) : "";
@@ -150,21 +149,30 @@ class Report {
  public:
   Report(const Invocation& invocation, const ruleset::RuleSet& rules) : invocation_(invocation), rules_(rules) {}
 
-  void add(const Replay::Entry& entry, const CapturedFrame& frame) {
+  /// The frame comes, whatever will be said of it.
+  void show(const CapturedFrame& frame) {
     ++number_;
-    ++counts_.at(static_cast<size_t>(entry.finding));
     if (first_ == 0) first_ = time_of(frame);
+    shown_[number_] = {time_of(frame), frame_text(frame)};
+  }
+
+  void add(const Replay::Entry& entry) {
+    const auto at = shown_.find(entry.number);
+    const Shown shown = std::move(at->second);
+    shown_.erase(at);
+    ++counts_.at(static_cast<size_t>(entry.finding));
     if (entry.finding == Finding::kLeak) ++leaks_by_[why(entry, rules_)];
     if (invocation_.global.json) {
-      add_json(entry, frame);
+      add_json(entry, shown);
     } else if (invocation_.arguments.has("--all") || entry.finding == Finding::kLeak ||
                entry.finding == Finding::kCannotTell) {
-      print(fmt::format("{:>6} {:>12.6f}  {}  {}: {}\n", number_, static_cast<double>(time_of(frame) - first_) * 1e-9,
+      print(fmt::format("{:>6} {:>12.6f}  {}  {}: {}\n", entry.number, static_cast<double>(shown.time - first_) * 1e-9,
                         invocation_.out.paint(ink_of(entry.finding), fmt::format("{:<11}", name(entry.finding))),
-                        frame_text(entry, frame), why(entry, rules_)));
+                        entry.ruling.packet ? packet_text(*entry.ruling.packet) : shown.text, why(entry, rules_)));
     }
   }
 
+  [[nodiscard]] uint64_t frames() const { return number_; }
   [[nodiscard]] uint64_t count(Finding finding) const { return counts_.at(static_cast<size_t>(finding)); }
 
   void say(const std::string& path) {
@@ -176,7 +184,8 @@ class Report {
         if (key == "leak") key = "leaks";
         json[key] = counts_.at(i);
       }
-      json["findings"] = std::move(findings_);
+      json["findings"] = nlohmann::ordered_json::array();
+      for (auto& [number, finding] : findings_) json["findings"].push_back(std::move(finding));
       print(json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
       return;
     }
@@ -202,9 +211,15 @@ class Report {
  private:
   static uint64_t time_of(const CapturedFrame& frame) { return frame.seconds * 1'000'000'000 + frame.nanoseconds; }
 
-  void add_json(const Replay::Entry& entry, const CapturedFrame& frame) {
-    nlohmann::ordered_json json{{"number", number_},
-                                {"time", fmt::format("{}.{:09}", frame.seconds, frame.nanoseconds)},
+  struct Shown {
+    uint64_t time = 0;
+    std::string text;
+  };
+
+  void add_json(const Replay::Entry& entry, const Shown& shown) {
+    constexpr uint64_t kSecond = 1'000'000'000;
+    nlohmann::ordered_json json{{"number", entry.number},
+                                {"time", fmt::format("{}.{:09}", shown.time / kSecond, shown.time % kSecond)},
                                 {"finding", name(entry.finding)},
                                 {"from", entry.from == Side::kInside ? "inside" : "outside"}};
     const bool is_judged = entry.reason.empty();
@@ -218,7 +233,7 @@ class Report {
     }
     json["packet"] = entry.ruling.packet ? nlohmann::ordered_json::parse(json::packet(*entry.ruling.packet))
                                          : nlohmann::ordered_json();
-    findings_.push_back(std::move(json));
+    findings_.emplace(entry.number, std::move(json));
   }
 
   const Invocation& invocation_;
@@ -227,7 +242,8 @@ class Report {
   uint64_t first_ = 0;
   std::array<uint64_t, fastpath::kFindingCount> counts_{};
   std::map<std::string, uint64_t> leaks_by_;
-  nlohmann::ordered_json findings_ = nlohmann::ordered_json::array();
+  std::map<uint64_t, Shown> shown_;                      ///< Frames of which nothing was said yet.
+  std::map<uint64_t, nlohmann::ordered_json> findings_;  ///< By number.
 };
 
 }  // namespace
@@ -240,12 +256,18 @@ Result<ExitStatus> replay_capture(const Invocation& invocation) {
   const Result<Inside> inside = find_inside(invocation.arguments, path);
   if (!inside) return tl::unexpected(inside.error());
 
-  Replay replay(policy->rules, policy->view, *inside, {owner == "any", invocation.arguments.has("--checksums")});
+  Replay replay(policy->rules, policy->view, *inside,
+                {.any_owner = owner == "any",
+                 .checksums = invocation.arguments.has("--checksums"),
+                 .reassembles = invocation.arguments.has("--reassemble")});
   Report report(invocation, policy->rules);
-  const Result<void> read =
-      for_each_frame(path, [&](const CapturedFrame& frame) { report.add(replay.judge(frame), frame); });
+  const Result<void> read = for_each_frame(path, [&](const CapturedFrame& frame) {
+    report.show(frame);
+    for (const Replay::Entry& entry : replay.judge(frame)) report.add(entry);
+  });
+  for (const Replay::Entry& entry : replay.finish()) report.add(entry);
   if (!read) {
-    if (!invocation.global.json) report.say(path);
+    if (!invocation.global.json && report.frames() != 0) report.say(path);
     return tl::unexpected(read.error());
   }
   report.say(path);

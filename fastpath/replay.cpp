@@ -111,7 +111,13 @@ std::optional<IpAddress> StationBook::address_of(const wire::MacAddress& station
 }
 
 Replay::Replay(const ruleset::RuleSet& rules, WireView view, Inside inside, Options options)
-    : view_(view), judge_(rules, std::move(view)), inside_(std::move(inside)), options_(options) {}
+    : view_(view), judge_(rules, std::move(view)), inside_(std::move(inside)), options_(options) {
+  if (!options.reassembles) return;
+  // A capture has time, and may come from links with longer frames.
+  reassembler_.emplace(options.any_owner ? OwnerSource::kNone : view_.owner_source, 1,
+                       Reassembler::Limits{.packets = 4096, .fragments = 4096, .frame_bytes = 10'000});
+  reassembler_->when_dropped([this](uint64_t number, FragmentFault fault) { dropped_.emplace_back(number, fault); });
+}
 
 /// By the tag that it bears, or by that of the first owner who may send it.
 Judge::Ruling Replay::rule(Side from, const CapturedFrame& frame) {
@@ -135,10 +141,68 @@ Judge::Ruling Replay::rule(Side from, const CapturedFrame& frame) {
   return nobodys;
 }
 
-Replay::Entry Replay::judge(const CapturedFrame& frame) {
-  Entry entry;
+std::vector<Replay::Entry> Replay::judge(const CapturedFrame& frame) {
   now_ = std::max(now_, frame.seconds);
-  entry.from = inside_.side_of(frame);
+  ++number_;
+  const Side from = inside_.side_of(frame);
+  std::vector<Entry> entries;
+  if (reassembler_) {
+    reassembler_->set_time(now_);
+    if (!frame.is_loopback &&
+        reassembler_->take(from, frame.bytes, number_, {options_.checksums, false, frame.wire_bytes})) {
+      waiting_[number_] = from;
+      judge_whole_packets(entries);
+      return entries;
+    }
+    judge_whole_packets(entries);
+  }
+  entries.push_back(examine(from, frame));
+  entries.back().number = number_;
+  return entries;
+}
+
+std::vector<Replay::Entry> Replay::finish() {
+  std::vector<Entry> entries;
+  if (!reassembler_) return entries;
+  reassembler_->finish();
+  judge_whole_packets(entries);
+  return entries;
+}
+
+/// What the last fragment, or the time that has passed, decided: of each piece of a whole packet what is said of that.
+void Replay::judge_whole_packets(std::vector<Entry>& entries) {
+  while (const auto whole = reassembler_->next()) {
+    CapturedFrame frame;
+    frame.seconds = now_;
+    frame.bytes = whole->frame.first(whole->kept_bytes);
+    frame.wire_bytes = whole->frame.size();
+    frame.kept_bytes = whole->kept_bytes;
+    const Entry entry = examine(whole->from, frame);
+    for (size_t i = 0; i < whole->pieces; ++i) {
+      entries.push_back(entry);
+      entries.back().number = reassembler_->piece_number(i);
+      waiting_.erase(entries.back().number);
+    }
+  }
+  for (const auto& [number, fault] : dropped_) {
+    const auto at = waiting_.find(number);
+    Entry entry;
+    entry.number = number;
+    entry.from = at->second;
+    entry.reason = "fragment: " + std::string(name(fault));
+    std::ranges::replace(entry.reason, '_', ' ');
+    // The rest may have come later, or was too much for us: of such a packet nothing is known.
+    const bool is_open = fault == FragmentFault::kUnfinished || fault == FragmentFault::kNoRoom;
+    entry.finding = is_open ? Finding::kCannotTell : entry.from == Side::kInside ? Finding::kLeak : Finding::kDropped;
+    entries.push_back(std::move(entry));
+    waiting_.erase(at);
+  }
+  dropped_.clear();
+}
+
+Replay::Entry Replay::examine(Side from, const CapturedFrame& frame) {
+  Entry entry;
+  entry.from = from;
   const auto say = [&](Finding finding, std::string reason) {
     entry.finding = finding;
     entry.reason = std::move(reason);

@@ -8,6 +8,7 @@
 
 #include "fastpath/captured_frame.h"
 #include "fastpath/judge.h"
+#include "fastpath/reassembly.h"
 
 /// What a capture shows, by the policy. Pure.
 namespace tails::fastpath {
@@ -68,8 +69,10 @@ class Replay {
   struct Options {
     bool any_owner = false;  ///< A frame passes if anyone could have sent it; its tag is not looked at.
     bool checksums = false;
+    bool reassembles = false;  ///< Fragments are judged as what they make; else each is a leak by itself.
   };
   struct Entry {
+    uint64_t number = 0;  ///< Of the frame, from 1.
     Finding finding = Finding::kCannotTell;
     Side from = Side::kInside;
     Judge::Ruling ruling;  ///< Where rules or the shape of the frame decided.
@@ -79,18 +82,27 @@ class Replay {
   /// `rules` outlive this.
   Replay(const ruleset::RuleSet& rules, WireView view, Inside inside, Options options);
 
-  /// Frames in the capture's order; a clock that goes back is taken as standing still.
-  Entry judge(const CapturedFrame& frame);
+  /// Frames in the capture's order; a clock that goes back is taken as standing still. What is said of which frame: of
+  /// this one, unless it is a fragment that waits for others, and of earlier ones that waited until now.
+  std::vector<Entry> judge(const CapturedFrame& frame);
+  /// At the end: of what still waits.
+  std::vector<Entry> finish();
 
  private:
+  [[nodiscard]] Entry examine(Side from, const CapturedFrame& frame);
   Judge::Ruling rule(Side from, const CapturedFrame& frame);
+  void judge_whole_packets(std::vector<Entry>& entries);
 
   WireView view_;
   Judge judge_;
   Inside inside_;
   Options options_;
   uint64_t now_ = 0;
+  uint64_t number_ = 0;
   std::vector<std::byte> copy_;
+  std::optional<Reassembler> reassembler_;
+  std::map<uint64_t, Side> waiting_;                         ///< Fragments whose fate is open, by number.
+  std::vector<std::pair<uint64_t, FragmentFault>> dropped_;  ///< Since the last look.
 };
 
 }  // namespace tails::fastpath

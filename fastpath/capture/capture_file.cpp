@@ -3,6 +3,7 @@
 #include <pcap/pcap.h>
 
 #include <algorithm>
+#include <string_view>
 
 namespace tails::fastpath {
 namespace {
@@ -50,6 +51,13 @@ Result<std::optional<CapturedFrame>> CaptureFile::next() {
   const u_char* data = nullptr;
   const int result = pcap_next_ex(file_.get(), &header, &data);
   if (result == PCAP_ERROR_BREAK) return std::nullopt;
+  if (result != 1 && std::string_view(pcap_geterr(file_.get())).find("different from the type of the first") !=
+                         std::string_view::npos) {
+    return fail(ErrorKind::kRejected, "the capture " + path_ + " holds interfaces of different kinds of link",
+                "One at a time can be judged. The first one's packets: `tshark -r " + path_ +
+                    " -Y 'frame.interface_id == 0' -w one.pcapng`, then `editcap -T ether -F pcap one.pcapng one.pcap` "
+                    "(linux-sll, linux-sll2 or rawip where it is no Ethernet).");
+  }
   if (result != 1) {
     return fail(ErrorKind::kRejected, "the capture " + path_ + " is damaged: " + pcap_geterr(file_.get()),
                 "What stands before that place was judged.");

@@ -54,10 +54,18 @@ Judged judge(const std::string& path, Replay::Options options = {}, OwnerSource 
   each([&](const CapturedFrame& frame) { book.learn(frame); });
   judged.inside = inside ? *inside : book.is_told() ? Inside() : book.busiest().value_or(Inside());
   Replay replay(rules, view, judged.inside, options);
+  const auto add = [&](const std::vector<Replay::Entry>& entries) {
+    judged.entries.insert(judged.entries.end(), entries.begin(), entries.end());
+  };
   each([&](const CapturedFrame& frame) {
-    judged.entries.push_back(replay.judge(frame));
+    add(replay.judge(frame));
     judged.times.emplace_back(frame.seconds, frame.nanoseconds);
   });
+  add(replay.finish());
+  // Something is said of every frame, once.
+  std::ranges::sort(judged.entries, {}, &Replay::Entry::number);
+  EXPECT_EQ(judged.entries.size(), judged.times.size());
+  for (size_t i = 0; i < judged.entries.size(); ++i) EXPECT_EQ(judged.entries[i].number, i + 1);
   return judged;
 }
 
@@ -93,6 +101,34 @@ TEST(Replay, ReadsNanoseconds) {
 TEST(Replay, ReadsWhatTsharkWrites) {
   EXPECT_THAT(counts(judge(capture("tshark.pcapng"))), ElementsAre(12, 4, 2, 4, 0, 0));
 }
+TEST(Replay, ReadsWhatABigEndianMachineWroteInMicroAndNanoseconds) {
+  const Judged eth = judge(capture("eth.pcap")), nano = judge(capture("nano.pcap"));
+  for (const char* name : {"eth_big_endian.pcap", "eth_big_endian.pcapng"}) {
+    const Judged judged = judge(capture(name));
+    EXPECT_EQ(counts(judged), counts(eth)) << name;
+    EXPECT_EQ(leaks(judged), leaks(eth)) << name;
+    EXPECT_EQ(judged.times, eth.times) << name;
+  }
+  for (const char* name : {"nano_big_endian.pcap", "nano_big_endian.pcapng", "nano.pcapng"}) {
+    const Judged judged = judge(capture(name));
+    EXPECT_EQ(counts(judged), counts(nano)) << name;
+    EXPECT_EQ(judged.times, nano.times) << name;
+  }
+}
+TEST(Replay, ReadsSeveralInterfacesOfOneKindAndSaysWhatToDoWithSeveralKinds) {
+  const Judged judged = judge(capture("two_interfaces.pcapng"));
+  EXPECT_THAT(counts(judged), ElementsAre(23, 9, 5, 8, 0, 0));
+  const std::string path = capture("two_links.pcapng");
+  auto file = CaptureFile::open(path);
+  ASSERT_TRUE(file);
+  const auto frame = file->next();
+  ASSERT_FALSE(frame);
+  EXPECT_EQ(frame.error().message, "the capture " + path + " holds interfaces of different kinds of link");
+  EXPECT_EQ(frame.error().remedy,
+            "One at a time can be judged. The first one's packets: `tshark -r " + path +
+                " -Y 'frame.interface_id == 0' -w one.pcapng`, then `editcap -T ether -F pcap one.pcapng one.pcap` "
+                "(linux-sll, linux-sll2 or rawip where it is no Ethernet).");
+}
 TEST(Replay, ReadsCookedCapturesOfBothKindsAndLeavesLoopbackOut) {
   EXPECT_THAT(counts(judge(capture("cooked.pcap"))), ElementsAre(12, 4, 2, 4, 0, 22));
   EXPECT_THAT(counts(judge(capture("cooked2.pcap"))), ElementsAre(12, 4, 2, 4, 0, 22));
@@ -104,6 +140,38 @@ TEST(Replay, SixtyBytesAreEnoughForHeadersAndFortyAreNot) {
     EXPECT_EQ(entry.finding, Finding::kCannotTell);
     EXPECT_EQ(entry.reason, "truncated at 40 bytes");
   }
+}
+TEST(Replay, OfCutCookedAndTaggedFramesItSaysThatItCannotTell) {
+  // 20 bytes of header, 24 of the packet: the ports are there, TCP's flags and an IPv6 header are not.
+  const Judged cooked = judge(capture("cooked2_snap44.pcap"));
+  EXPECT_EQ(counts(cooked)[static_cast<size_t>(Finding::kLoopback)], 22);
+  EXPECT_EQ(counts(cooked)[static_cast<size_t>(Finding::kPasses)], 0);
+  EXPECT_GT(counts(cooked)[static_cast<size_t>(Finding::kCannotTell)], 15);
+  for (const Replay::Entry& entry : cooked.entries) {
+    EXPECT_TRUE(entry.finding != Finding::kCannotTell || entry.reason == "truncated at 44 bytes") << entry.reason;
+  }
+  const Inside inside{{kMachine}, std::nullopt, false};
+  // 18 bytes of header, 28 of the packet: enough for UDP, but not for TCP.
+  const Judged vlan = judge(capture("vlan_snap46.pcap"), {}, OwnerSource::kVlan, inside);
+  EXPECT_THAT(counts(vlan), ElementsAre(1, 2, 0, 0, 4, 0));
+}
+TEST(Replay, PutsFragmentsTogetherWhereItIsToldTo) {
+  // Tor's packet in three pieces, and nobody's.
+  EXPECT_THAT(leaks(judge(capture("fragments.pcap"))),
+              ElementsAre("fragment", "fragment", "fragment", "fragment", "fragment", "fragment"));
+  const Replay::Options together{.reassembles = true};
+  const Judged judged = judge(capture("fragments.pcap"), together);
+  EXPECT_THAT(counts(judged), ElementsAre(3, 3, 0, 0, 0, 0));
+  EXPECT_THAT(leaks(judged), ElementsAre("blocked", "blocked", "blocked"));
+  EXPECT_EQ(judged.entries[0].ruling.packet->destination_port, 53);
+  // The headers are enough.
+  EXPECT_THAT(counts(judge(capture("fragments_snap80.pcap"), together)), ElementsAre(3, 3, 0, 0, 0, 0));
+  // Whoever may send them, somebody may.
+  EXPECT_THAT(counts(judge(capture("fragments.pcap"), {.any_owner = true, .reassembles = true})),
+              ElementsAre(6, 0, 0, 0, 0, 0));
+  const Judged missing = judge(capture("fragments_missing.pcap"), together);
+  EXPECT_THAT(counts(missing), ElementsAre(0, 0, 0, 0, 2, 0));
+  EXPECT_EQ(missing.entries[0].reason, "fragment: unfinished");
 }
 TEST(Replay, ReadsVlanTagsAsOwnersOrAsFramesThatDoNotBelong) {
   const Inside inside{{kMachine}, std::nullopt, false};
@@ -125,7 +193,7 @@ TEST(Replay, FindsTheMachineByItsAddressToo) {
   EXPECT_EQ(book.address_of(kMachine), IpAddress::v4(192, 0, 2, 10));
 }
 TEST(Replay, WithAnyOwnerOnlyWhatNobodyMaySendIsALeak) {
-  const Judged judged = judge(capture("eth.pcap"), {true, false});
+  const Judged judged = judge(capture("eth.pcap"), {.any_owner = true});
   // The connection to port 80 and the question to a resolver could be Tor's.
   EXPECT_THAT(leaks(judged), ElementsAre("ipv6", "ipv6", "ipv6"));
 }
