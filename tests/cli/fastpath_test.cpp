@@ -1,0 +1,40 @@
+// The commands of the filter on the wire where its program is not installed.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "tests/kernel/harness/program.h"
+#include "tests/kernel/harness/scratch_directory.h"
+
+namespace tails::cli {
+namespace {
+
+TEST(Fastpath, WithoutItsProgramEveryCommandSaysWhatToInstall) {
+  const testbed::ScratchDirectory scratch;
+  // By itself in a folder: the program beside it is not there, nor in PATH.
+  const std::string alone = scratch.path() + "/tails-iptc";
+  std::error_code problem;
+  std::filesystem::create_hard_link(TAILS_IPTC, alone, problem);
+  if (problem) std::filesystem::copy_file(TAILS_IPTC, alone);
+  const struct {
+    const char* command;
+    std::vector<std::string> words;
+  } kCommands[] = {{"fastpath run", {"fastpath", "run", "--inside", "eth1", "--outside", "eth2"}},
+                   {"fastpath replay", {"fastpath", "replay", "wire.pcap"}},
+                   {"bench", {"bench"}}};
+  for (const auto& one : kCommands) {
+    std::vector<std::string> arguments = {"env", "PATH=" + scratch.path(), alone};
+    arguments.insert(arguments.end(), one.words.begin(), one.words.end());
+    const auto done = testbed::run({.arguments = arguments});
+    ASSERT_TRUE(done) << done.error().message;
+    EXPECT_EQ(done->status, 3);
+    EXPECT_EQ(done->out, "");
+    EXPECT_EQ(done->err, "tails-iptc: " + std::string(one.command) +
+                             " needs the program tails-iptc-fastpath, which is not installed\n"
+                             "  It is built where DPDK is: `apt-get install libdpdk-dev` (in the sources: "
+                             "`scripts/install-deps dpdk`), then configure and build again.\n");
+  }
+}
+
+}  // namespace
+}  // namespace tails::cli
