@@ -30,7 +30,8 @@ Reassembler::Reassembler(OwnerSource source, uint64_t seed, const Limits& limits
     : source_(source),
       limits_(limits),
       seeds_{seed ^ 0x9E3779B97F4A7C15U, std::rotl(seed, 32) * 0xD6E8FEB86659FD93U},
-      memory_(limits.fragments * limits.frame_bytes),
+      // Written before it is read: pages that no fragment needed are never touched.
+      memory_(std::make_unique_for_overwrite<std::byte[]>(limits.fragments * limits.frame_bytes)),
       pieces_(limits.fragments),
       packets_(limits.packets),
       buckets_(std::bit_ceil(2 * limits.packets), kNone),

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
@@ -128,9 +129,9 @@ class Reassembler {
                                                       wire::Bytes frame) const;
   [[nodiscard]] std::optional<FragmentFault> overlap_of(const Packet& packet, const Fragment& fragment,
                                                         wire::Bytes frame) const;
-  [[nodiscard]] std::byte* bytes_of(Index piece) { return memory_.data() + size_t{piece} * limits_.frame_bytes; }
+  [[nodiscard]] std::byte* bytes_of(Index piece) { return memory_.get() + size_t{piece} * limits_.frame_bytes; }
   [[nodiscard]] const std::byte* bytes_of(Index piece) const {
-    return memory_.data() + size_t{piece} * limits_.frame_bytes;
+    return memory_.get() + size_t{piece} * limits_.frame_bytes;
   }
   Index begin_packet(const Key& key, size_t holder);
   Index take_piece(Index for_packet);
@@ -145,7 +146,7 @@ class Reassembler {
   Limits limits_;
   std::array<uint64_t, 2> seeds_;
   uint64_t now_ = 0;
-  std::vector<std::byte> memory_;  ///< A place for each piece's frame.
+  std::unique_ptr<std::byte[]> memory_;  ///< A place for each piece's frame.
   std::vector<Piece> pieces_;
   std::vector<Packet> packets_;
   std::vector<Index> buckets_;

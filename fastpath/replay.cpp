@@ -113,9 +113,9 @@ std::optional<IpAddress> StationBook::address_of(const wire::MacAddress& station
 Replay::Replay(const ruleset::RuleSet& rules, WireView view, Inside inside, Options options)
     : view_(view), judge_(rules, std::move(view)), inside_(std::move(inside)), options_(options) {
   if (!options.reassembles) return;
-  // A capture has time, and may come from links with longer frames.
+  // As the filter has it, but for links with longer frames.
   reassembler_.emplace(options.any_owner ? OwnerSource::kNone : view_.owner_source, 1,
-                       Reassembler::Limits{.packets = 4096, .fragments = 4096, .frame_bytes = 10'000});
+                       Reassembler::Limits{.frame_bytes = 10'000});
   reassembler_->when_dropped([this](uint64_t number, FragmentFault fault) { dropped_.emplace_back(number, fault); });
 }
 
