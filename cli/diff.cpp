@@ -92,8 +92,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
   const auto most = invocation.arguments.number("--most", 1, 100000);
   if (!most) return tl::unexpected(most.error());
   // Without operands the policy is compared with the live rules; a single one is compared with them as well.
-  const Result<Operand> a = operands.empty() ? load_policy_in_charge(invocation.global, environment)
-                                             : load_operand(operands[0], invocation.global, environment);
+  const Result<Operand> a = load_operand_or_policy(invocation, environment);
   if (!a) return tl::unexpected(a.error());
   const Result<Operand> b = load_operand(operands.size() < 2 ? "live" : operands[1], invocation.global, environment);
   if (!b) return tl::unexpected(b.error());

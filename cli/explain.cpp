@@ -86,9 +86,7 @@ std::string decision_text(const ruleset::Evaluation& evaluation, const Operand& 
 
 Result<ExitStatus> run(const Invocation& invocation) {
   const policy::SystemEnvironment environment;
-  const std::vector<std::string>& operands = invocation.arguments.operands();
-  Result<Operand> operand = operands.empty() ? load_policy_in_charge(invocation.global, environment)
-                                             : load_operand(operands.front(), invocation.global, environment);
+  const Result<Operand> operand = load_operand_or_policy(invocation, environment);
   if (!operand) return tl::unexpected(operand.error());
 
   const policy::Policy* policy = operand->policy ? &*operand->policy : nullptr;

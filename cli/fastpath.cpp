@@ -162,7 +162,7 @@ constinit const Command kFastpathRun{
     .operands = {.name = "EAL", .help = "Arguments for DPDK's EAL, after \"--\"", .most = 100},
     .example =
         "sudo tails-iptc fastpath run --inside eth1 --outside eth2\n"
-        "sudo tails-iptc --policy tails fastpath run --inside 0000:03:00.0 --outside 0000:03:00.1 --reject -- -l 2\n"
+        "sudo tails-iptc --policy tails fastpath run --inside 0000:03:00.0 --outside 0000:03:00.1 --reject -- -l 1\n"
         "sudo tails-iptc fastpath run --inside af_xdp:eth1 --outside af_xdp:eth2 --prometheus "
         "/run/tails-iptc/wire.prom",
     .run = hand_over<&kFastpathRun>,

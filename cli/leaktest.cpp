@@ -37,19 +37,14 @@ std::string summary(const leaktest::Matrix& matrix, std::string_view name, std::
 
 Result<ExitStatus> run(const Invocation& invocation) {
   const policy::SystemEnvironment environment;
-  const std::vector<std::string>& operands = invocation.arguments.operands();
-  Result<Operand> operand = operands.empty() ? load_policy_in_charge(invocation.global, environment)
-                                             : load_operand(operands.front(), invocation.global, environment);
+  const Result<Operand> operand = load_operand_or_policy(invocation, environment);
   if (!operand) return tl::unexpected(operand.error());
-  if (!operand->policy) {
-    Result<policy::Policy> loaded = load_policy(policy_in_charge(invocation.global), invocation.global, environment);
-    if (!loaded) return tl::unexpected(loaded.error());
-    operand->policy = std::move(*loaded);
-  }
+  const Result<policy::Policy> policy = policy_for(*operand, invocation.global, environment);
+  if (!policy) return tl::unexpected(policy.error());
   const bool is_quiet = invocation.global.verbosity < 0;
   const Clock::time_point start = Clock::now();
-  const auto matrix = try_leaks(*operand->policy, operand->rules, invocation.arguments.has("--quick"),
-                                is_quiet ? nullptr : &invocation.err);
+  const auto matrix =
+      try_leaks(*policy, operand->rules, invocation.arguments.has("--quick"), is_quiet ? nullptr : &invocation.err);
   if (!matrix) return tl::unexpected(matrix.error());
   const std::chrono::duration<double, std::milli> time = Clock::now() - start;
   const bool is_tight = matrix->leaks() + matrix->broken() == 0;

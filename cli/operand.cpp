@@ -231,4 +231,18 @@ Result<Operand> load_operand(std::string_view text, const GlobalOptions& global,
   return operand_of(std::move(*policy));
 }
 
+Result<Operand> load_operand_or_policy(const Invocation& invocation, const policy::Environment& environment) {
+  const std::vector<std::string>& operands = invocation.arguments.operands();
+  if (operands.empty()) return load_policy_in_charge(invocation.global, environment);
+  return load_operand(operands.front(), invocation.global, environment);
+}
+
+Result<policy::Policy> policy_for(const Operand& operand, const GlobalOptions& global,
+                                  const policy::Environment& environment) {
+  if (operand.policy) return *operand.policy;
+  Result<Operand> in_charge = load_policy_in_charge(global, environment);
+  if (!in_charge) return tl::unexpected(in_charge.error());
+  return std::move(*in_charge->policy);
+}
+
 }  // namespace tails::cli

@@ -56,4 +56,12 @@ Result<Operand> load_policy_with_session(std::string_view file_or_profile, const
 Result<Operand> load_operand(std::string_view text, const GlobalOptions& global,
                              const policy::Environment& environment);
 
+/// The command's first operand; the policy in charge where it has none.
+Result<Operand> load_operand_or_policy(const Invocation& invocation, const policy::Environment& environment);
+
+/// What those rules should do: the policy that they come from, else the policy in charge with the exceptions of this
+/// session.
+Result<policy::Policy> policy_for(const Operand& operand, const GlobalOptions& global,
+                                  const policy::Environment& environment);
+
 }  // namespace tails::cli

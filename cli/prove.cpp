@@ -74,13 +74,9 @@ Result<ExitStatus> run(const Invocation& invocation) {
   const std::string operand_word = operands.empty() ? "live" : operands.front();
   const Result<Operand> operand = load_operand(operand_word, invocation.global, environment);
   if (!operand) return tl::unexpected(operand.error());
-  std::optional<policy::Policy> in_charge;
-  if (!operand->policy) {
-    Result<Operand> loaded = load_policy_in_charge(invocation.global, environment);
-    if (!loaded) return tl::unexpected(loaded.error());
-    in_charge = std::move(loaded->policy);
-  }
-  const policy::Policy& policy = operand->policy ? *operand->policy : *in_charge;
+  const Result<policy::Policy> wanted = policy_for(*operand, invocation.global, environment);
+  if (!wanted) return tl::unexpected(wanted.error());
+  const policy::Policy& policy = *wanted;
 
   const Clock::time_point start = Clock::now();
   progress::stage("Proving");
