@@ -10,6 +10,7 @@
 
 #include "conntrack/table.h"
 #include "conntrack/wire.h"
+#include "net/netlink.h"
 
 namespace tails::conntrack {
 
@@ -43,7 +44,7 @@ Result<FlowEvents::News> FlowEvents::wait(std::chrono::milliseconds patience) {
       news.is_incomplete = true;
       continue;
     }
-    for_each_message(*datagram, [&](const nlmsghdr& message) {
+    netlink::for_each_message(*datagram, [&](const nlmsghdr& message) {
       const auto flow = decode_flow(message);
       if (!flow) return;
       const bool is_end = (message.nlmsg_type & 0xFF) == IPCTNL_MSG_CT_DELETE;

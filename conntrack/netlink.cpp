@@ -9,6 +9,8 @@
 #include <string>
 #include <utility>
 
+#include "net/netlink.h"
+
 namespace tails::conntrack {
 namespace {
 
@@ -113,7 +115,7 @@ Result<NetlinkSocket::End, Errno> NetlinkSocket::read_answer(uint32_t sequence, 
     if (!datagram) return tl::unexpected(datagram.error());
     bool done = false;
     int error = 0;
-    for_each_message(*datagram, [&](const nlmsghdr& message) {
+    netlink::for_each_message(*datagram, [&](const nlmsghdr& message) {
       // What an earlier, given-up request left behind.
       if (message.nlmsg_seq != sequence || done) return;
       if ((message.nlmsg_flags & NLM_F_DUMP_INTR) != 0) interrupted = true;

@@ -78,19 +78,6 @@ class NetlinkSocket {
   std::vector<std::byte> buffer_;
 };
 
-/// Calls `visit` for each whole message in `datagram`.
-template <class Visit>
-void for_each_message(std::span<const std::byte> datagram, Visit visit) {
-  while (datagram.size() >= sizeof(nlmsghdr)) {
-    const auto& message = *reinterpret_cast<const nlmsghdr*>(datagram.data());
-    if (message.nlmsg_len < sizeof(nlmsghdr) || message.nlmsg_len > datagram.size()) return;
-    visit(message);
-    const size_t step = NLMSG_ALIGN(message.nlmsg_len);
-    if (step >= datagram.size()) return;
-    datagram = datagram.subspan(step);
-  }
-}
-
 /// The errno in an NLMSG_ERROR message, 0 for an acknowledgement.
 int error_in(const nlmsghdr& message);
 

@@ -1,11 +1,11 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <vector>
 
 #include "conntrack/netlink.h"
+#include "conntrack/routing_tables.h"
 #include "net/packet.h"
 #include "net/result.h"
 
@@ -66,11 +66,7 @@ class KernelRouting final : public Routing {
   Result<void, Errno> read_rules();
 
   mutable NetlinkSocket socket_;
-  std::map<uint32_t, InterfaceName> links_;
-  std::vector<Prefix> local_;
-  std::vector<Prefix> broadcast_;
-  std::vector<Prefix> anycast_;
-  std::vector<Prefix> prefixes_;  ///< Of every route and every policy rule.
+  RoutingTables tables_;
 };
 
 }  // namespace tails::conntrack

@@ -11,7 +11,7 @@
 #include <fstream>
 #include <string>
 
-#include "conntrack/attributes.h"
+#include "net/netlink.h"
 
 // Missing from older headers (linux/sock_diag.h since 4.5).
 #ifndef SOCK_DESTROY
@@ -37,12 +37,12 @@ IpAddress read_address(uint8_t family, const void* wire) {
 
 bool is_any(const IpAddress& address) { return address.high == 0 && address.low == 0; }
 
-std::optional<Socket> decode(const nlmsghdr& message, uint8_t protocol) {
-  if (message.nlmsg_type != SOCK_DIAG_BY_FAMILY || message.nlmsg_len < NLMSG_LENGTH(sizeof(inet_diag_msg))) {
-    return std::nullopt;
-  }
-  inet_diag_msg diag{};
-  std::memcpy(&diag, reinterpret_cast<const std::byte*>(&message) + NLMSG_HDRLEN, sizeof diag);
+}  // namespace
+
+std::optional<Socket> decode_socket(const nlmsghdr& message, uint8_t protocol) {
+  const auto fixed = netlink::fixed_part<inet_diag_msg>(message);
+  if (message.nlmsg_type != SOCK_DIAG_BY_FAMILY || !fixed) return std::nullopt;
+  const inet_diag_msg& diag = *fixed;
   if (diag.idiag_family != AF_INET && diag.idiag_family != AF_INET6) return std::nullopt;
 
   Socket socket;
@@ -57,16 +57,13 @@ std::optional<Socket> decode(const nlmsghdr& message, uint8_t protocol) {
   // An orphan has no inode; older kernels then report root, whoever it was (sock_i_uid).
   if (socket.is_held || diag.idiag_uid != 0) socket.uid = Uid{diag.idiag_uid};
   if (diag.idiag_family == AF_INET6) {
-    bool is_v6_only = false;
-    for (const Attribute attribute : Attributes(message_payload(message, sizeof diag))) {
-      if (attribute.type() == INET_DIAG_SKV6ONLY) is_v6_only = attribute.u8() != 0;
-    }
+    const auto only =
+        netlink::find(netlink::Attributes(netlink::message_payload(message, sizeof diag)), INET_DIAG_SKV6ONLY);
+    const bool is_v6_only = only && only->u8() != 0;
     socket.takes_ipv4 = !is_v6_only && is_any(socket.local.address);
   }
   return socket;
 }
-
-}  // namespace
 
 size_t SocketTable::Hash::operator()(const Key& key) const {
   uint64_t hash = key.local.address.high * 3 + key.local.address.low;
@@ -105,7 +102,7 @@ Result<SocketTable> SocketTable::read() {
       const auto dumped = netlink->dump(
           request,
           [&](const nlmsghdr& message) {
-            if (auto socket = decode(message, protocol)) sockets.push_back(*socket);
+            if (auto socket = decode_socket(message, protocol)) sockets.push_back(*socket);
           },
           [&] { sockets.resize(before); });
       if (dumped) continue;

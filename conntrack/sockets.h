@@ -33,6 +33,10 @@ struct Socket {
   [[nodiscard]] bool is_connected() const { return remote.port != 0; }
 };
 
+/// Reads a message of a sock_diag dump of `protocol` (struct inet_diag_msg). Nullopt when it is of another type or
+/// family, or cut short. Pure.
+std::optional<Socket> decode_socket(const nlmsghdr& message, uint8_t protocol);
+
 /// All sockets of the network namespace of the calling thread at one moment. Reading them once and looking up
 /// in memory is much cheaper than a query for each flow. Thread-safe after read().
 class SocketTable {

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "conntrack/attributes.h"
+#include "net/netlink.h"
 
 namespace tails::conntrack {
 
@@ -42,9 +42,9 @@ Result<uint64_t> FlowTable::count() {
   Request request(static_cast<uint16_t>(NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET_STATS), 0, sizeof(nfgenmsg));
   uint64_t entries = 0;
   const auto asked = socket_.ask(request, [&](const nlmsghdr& message) {
-    for (const Attribute attribute : Attributes(message_payload(message, sizeof(nfgenmsg)))) {
-      if (attribute.type() == CTA_STATS_GLOBAL_ENTRIES) entries = attribute.be32();
-    }
+    const auto global = netlink::find(netlink::Attributes(netlink::message_payload(message, sizeof(nfgenmsg))),
+                                      CTA_STATS_GLOBAL_ENTRIES);
+    if (global) entries = global->be32();
   });
   if (!asked) return tl::unexpected(flow_error("cannot read the flow table", asked.error()));
   return entries;
@@ -108,7 +108,7 @@ Result<void> FlowTable::send_batch(Removed& removed) {
   while (!complete) {
     const auto datagram = socket_.receive();
     if (!datagram) return failed(datagram.error());
-    for_each_message(*datagram, [&](const nlmsghdr& message) {
+    netlink::for_each_message(*datagram, [&](const nlmsghdr& message) {
       if (message.nlmsg_type != NLMSG_ERROR || message.nlmsg_seq < first || message.nlmsg_seq > last) return;
       const int number = error_in(message);
       if (number == ENOENT) {

@@ -10,10 +10,14 @@
 #include <cassert>
 #include <cstdlib>
 
-#include "conntrack/attributes.h"
+#include "net/netlink.h"
 
 namespace tails::conntrack {
 namespace {
+
+using netlink::Attribute;
+using netlink::Attributes;
+using netlink::message_payload;
 
 constexpr uint16_t message_type(int message) { return static_cast<uint16_t>(NFNL_SUBSYS_CTNETLINK << 8 | message); }
 

@@ -13,10 +13,15 @@
 #include <memory>
 #include <random>
 
-#include "conntrack/attributes.h"
+#include "net/netlink.h"
 
 namespace tails::conntrack {
 namespace {
+
+using netlink::Attribute;
+using netlink::Attributes;
+using netlink::for_each_message;
+using netlink::message_payload;
 
 // libnetfilter_conntrack is the oracle: what it writes we must read, and what we write it must read.
 using Entry = std::unique_ptr<nf_conntrack, decltype(&nfct_destroy)>;

@@ -6,11 +6,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <span>
+#include <string_view>
 
-namespace tails::conntrack {
+/// Reading what comes over netlink (linux/netlink.h), never outside the bytes that came: whoever reads a message, a
+/// number or a name here need not trust the lengths in it. Writing is libmnl's business.
+namespace tails::netlink {
 
-/// One netlink attribute (linux/netlink.h struct nlattr) inside a received message. A view: it lives as
+/// One attribute (struct nlattr) inside a received message. A view: it lives as
 /// long as the bytes it was read from. Numbers that are shorter than asked for read as zero.
 class Attribute {
  public:
@@ -21,9 +25,17 @@ class Attribute {
   [[nodiscard]] constexpr uint16_t type() const { return type_; }
   [[nodiscard]] constexpr std::span<const std::byte> payload() const { return payload_; }
   [[nodiscard]] uint8_t u8() const { return load<uint8_t>(); }
-  [[nodiscard]] uint32_t u32() const { return load<uint32_t>(); }  ///< The kernel's byte order: ours.
+  // The kernel's byte order: ours.
+  [[nodiscard]] uint32_t u32() const { return load<uint32_t>(); }
+  [[nodiscard]] uint64_t u64() const { return load<uint64_t>(); }
   [[nodiscard]] uint16_t be16() const { return be16toh(load<uint16_t>()); }
   [[nodiscard]] uint32_t be32() const { return be32toh(load<uint32_t>()); }
+  /// Up to the first zero byte, or all of it where there is none.
+  [[nodiscard]] std::string_view text() const {
+    if (payload_.empty()) return {};
+    const std::string_view whole(reinterpret_cast<const char*>(payload_.data()), payload_.size());
+    return whole.substr(0, whole.find('\0'));
+  }
 
  private:
   template <class T>
@@ -90,4 +102,35 @@ inline std::span<const std::byte> message_payload(const nlmsghdr& message, size_
   return {reinterpret_cast<const std::byte*>(&message) + skip, message.nlmsg_len - skip};
 }
 
-}  // namespace tails::conntrack
+/// The last attribute of that type, as the kernel counts (nla_parse); nullopt where there is none.
+inline std::optional<Attribute> find(Attributes attributes, uint16_t type) {
+  std::optional<Attribute> found;
+  for (const Attribute attribute : attributes) {
+    if (attribute.type() == type) found = attribute;
+  }
+  return found;
+}
+
+/// The struct that follows the header (struct nfgenmsg, struct rtmsg …); nullopt where the message is too short for it.
+template <class T>
+std::optional<T> fixed_part(const nlmsghdr& message) {
+  if (message.nlmsg_len < NLMSG_LENGTH(sizeof(T))) return std::nullopt;
+  T fixed{};
+  std::memcpy(&fixed, reinterpret_cast<const std::byte*>(&message) + NLMSG_HDRLEN, sizeof fixed);
+  return fixed;
+}
+
+/// Calls `visit` for each whole message in `datagram`, which is aligned as nlmsghdr is.
+template <class Visit>
+void for_each_message(std::span<const std::byte> datagram, Visit visit) {
+  while (datagram.size() >= sizeof(nlmsghdr)) {
+    const auto& message = *reinterpret_cast<const nlmsghdr*>(datagram.data());
+    if (message.nlmsg_len < sizeof(nlmsghdr) || message.nlmsg_len > datagram.size()) return;
+    visit(message);
+    const size_t step = NLMSG_ALIGN(message.nlmsg_len);
+    if (step >= datagram.size()) return;
+    datagram = datagram.subspan(step);
+  }
+}
+
+}  // namespace tails::netlink
