@@ -4,11 +4,11 @@
 
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <optional>
 #include <string_view>
 
 #include "host/blocked_log.h"
+#include "host/kernel_record.h"
 #include "net/errno_words.h"
 
 namespace tails::host {
@@ -17,27 +17,6 @@ namespace {
 tl::unexpected<Error> refused(const std::string& what, int number) {
   return fail(ErrorKind::kRefused, what + ": " + errno_words(number),
               number == EPERM || number == EACCES ? "Run as root." : "", number);
-}
-
-/// "6,339,5140900,-;text": priority and facility, sequence number, time, flags. Further lines are of no interest.
-struct Record {
-  unsigned priority = 0;
-  uint64_t sequence = 0;
-  std::string_view text;
-};
-
-std::optional<Record> read_record(std::string_view bytes) {
-  Record record;
-  const char* const end = bytes.data() + bytes.size();
-  auto [at, error] = std::from_chars(bytes.data(), end, record.priority);
-  if (error != std::errc{} || at == end || *at != ',') return std::nullopt;
-  auto [after, wrong] = std::from_chars(at + 1, end, record.sequence);
-  if (wrong != std::errc{}) return std::nullopt;
-  const size_t text = bytes.find(';');
-  if (text == std::string_view::npos) return std::nullopt;
-  record.text = bytes.substr(text + 1);
-  record.text = record.text.substr(0, record.text.find('\n'));
-  return record;
 }
 
 class KernelLog final : public BlockedLog {
@@ -57,11 +36,10 @@ class KernelLog final : public BlockedLog {
       // ours.
       if (size < 0 && (errno == EINTR || errno == EPIPE || errno == EINVAL)) continue;
       if (size < 0) return refused("cannot read the kernel's messages", errno);
-      const auto record = read_record(std::string_view(buffer_.data(), static_cast<size_t>(size)));
+      const auto record = read_kernel_record(std::string_view(buffer_.data(), static_cast<size_t>(size)));
       if (!record) continue;
       note(record->sequence);
-      constexpr unsigned kFacilityShift = 3;
-      if (record->priority >> kFacilityShift != 0) continue;  // not the kernel's
+      if (!record->is_of_kernel()) continue;
       if (const auto packet = read_log_message(record->text, prefix_)) on_packet(*packet);
     }
     return {};
@@ -76,7 +54,7 @@ class KernelLog final : public BlockedLog {
       const ssize_t size = ::read(file_.get(), buffer_.data(), buffer_.size());
       if (size < 0 && errno == EAGAIN) break;
       if (size <= 0) continue;
-      if (const auto record = read_record(std::string_view(buffer_.data(), static_cast<size_t>(size)))) {
+      if (const auto record = read_kernel_record(std::string_view(buffer_.data(), static_cast<size_t>(size)))) {
         next_ = record->sequence + 1;
       }
     }

@@ -18,14 +18,14 @@ tl::unexpected<Error> refused(int number) {
 }
 
 int give(const nlmsghdr* message, void* data) {
-  (*static_cast<const std::function<void(const nlmsghdr*)>*>(data))(message);
+  (*static_cast<const std::function<void(const nlmsghdr&)>*>(data))(*message);
   return MNL_CB_OK;
 }
 
 }  // namespace
 
 Result<void> netlink_dump(int protocol, uint16_t type, std::span<const std::byte> header,
-                          const std::function<void(const nlmsghdr*)>& each) {
+                          const std::function<void(const nlmsghdr&)>& each) {
   constexpr int kAttempts = 10;
   const std::unique_ptr<mnl_socket, int (*)(mnl_socket*)> socket(mnl_socket_open2(protocol, SOCK_CLOEXEC),
                                                                  mnl_socket_close);
@@ -40,7 +40,7 @@ Result<void> netlink_dump(int protocol, uint16_t type, std::span<const std::byte
     if (mnl_socket_sendto(socket.get(), message, message->nlmsg_len) < 0) return refused(errno);
     alignas(NLMSG_ALIGNTO) std::array<char, 32768> answer{};
     int more = MNL_CB_OK;
-    auto* data = const_cast<std::function<void(const nlmsghdr*)>*>(&each);
+    auto* data = const_cast<std::function<void(const nlmsghdr&)>*>(&each);
     while (more == MNL_CB_OK) {
       const ssize_t size = mnl_socket_recvfrom(socket.get(), answer.data(), answer.size());
       if (size < 0) return refused(errno);

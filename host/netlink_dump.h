@@ -17,6 +17,6 @@ namespace tails::host {
 /// `each` must bear to see an item twice.
 /// Error (kRefused) with errno: the kernel does not know the question (EINVAL, EOPNOTSUPP), or refuses.
 Result<void> netlink_dump(int protocol, uint16_t type, std::span<const std::byte> header,
-                          const std::function<void(const nlmsghdr*)>& each);
+                          const std::function<void(const nlmsghdr&)>& each);
 
 }  // namespace tails::host

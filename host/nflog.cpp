@@ -12,7 +12,9 @@
 #include <vector>
 
 #include "host/blocked_log.h"
+#include "host/nflog_message.h"
 #include "net/errno_words.h"
+#include "net/netlink.h"
 
 namespace tails::host {
 namespace {
@@ -47,11 +49,8 @@ class Nflog final : public BlockedLog {
       if (size < 0 && errno == ENOBUFS) ++overruns_;
       if (size < 0 && (errno == EINTR || errno == ENOBUFS)) continue;
       if (size < 0) return refused("cannot read NFLOG", errno);
-      int left = static_cast<int>(size);
-      for (auto* at = reinterpret_cast<const nlmsghdr*>(buffer_.data()); mnl_nlmsg_ok(at, left);
-           at = mnl_nlmsg_next(at, &left)) {
-        take(at, on_packet);
-      }
+      netlink::for_each_message(std::as_bytes(std::span(buffer_)).first(static_cast<size_t>(size)),
+                                [&](const nlmsghdr& message) { take(message, on_packet); });
     }
     return {};
   }
@@ -101,43 +100,29 @@ class Nflog final : public BlockedLog {
     for (;;) {
       const ssize_t size_got = mnl_socket_recvfrom(socket_.get(), buffer_.data(), buffer_.size());
       if (size_got < 0) return refused(what, errno);
-      const auto* answer = reinterpret_cast<const nlmsghdr*>(buffer_.data());
-      if (answer->nlmsg_type != NLMSG_ERROR) continue;
-      const auto* error = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(answer));
-      if (error->error != 0) return refused(what, -error->error);
+      std::optional<nlmsgerr> answer;
+      netlink::for_each_message(std::as_bytes(std::span(buffer_)).first(static_cast<size_t>(size_got)),
+                                [&](const nlmsghdr& reply) {
+                                  if (reply.nlmsg_type == NLMSG_ERROR) answer = netlink::fixed_part<nlmsgerr>(reply);
+                                });
+      if (!answer) continue;
+      if (answer->error != 0) return refused(what, -answer->error);
       return {};
     }
   }
 
-  void take(const nlmsghdr* message, const OnPacket& on_packet) {
-    if (message->nlmsg_type != (NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_PACKET)) return;
-    Attributes found{};
-    mnl_attr_parse(message, sizeof(nfgenmsg), keep, &found);
-    if (found[NFULA_SEQ] != nullptr) {
-      const uint32_t sequence = ntohl(mnl_attr_get_u32(found[NFULA_SEQ]));
-      const uint32_t gap = sequence - next_;
+  void take(const nlmsghdr& message, const OnPacket& on_packet) {
+    auto read = read_nflog_message(message);
+    if (!read) return;
+    if (read->sequence) {
+      const uint32_t gap = *read->sequence - next_;
       lost_ += gap;
       if (gap > 0 && overruns_ > 0) --overruns_;
-      next_ = sequence + 1;
+      next_ = *read->sequence + 1;
     }
-    if (found[NFULA_PAYLOAD] == nullptr) return;
-    const nlattr* payload = found[NFULA_PAYLOAD];
-    auto packet = read_blocked_packet(std::span(static_cast<const std::byte*>(mnl_attr_get_payload(payload)),
-                                                size_t{mnl_attr_get_payload_len(payload)}));
-    if (!packet) return;
-    if (found[NFULA_IFINDEX_OUTDEV] != nullptr) {
-      packet->out = name_of(ntohl(mnl_attr_get_u32(found[NFULA_IFINDEX_OUTDEV])));
-    }
-    if (found[NFULA_UID] != nullptr) packet->uid = Uid{ntohl(mnl_attr_get_u32(found[NFULA_UID]))};
-    on_packet(*packet);
-  }
-
-  using Attributes = std::array<const nlattr*, NFULA_MAX + 1>;
-  static int keep(const nlattr* attribute, void* data) {
-    const uint16_t type = mnl_attr_get_type(attribute);
-    auto& found = *static_cast<Attributes*>(data);
-    if (type < found.size()) found.at(type) = attribute;
-    return MNL_CB_OK;
+    if (!read->packet) return;
+    if (read->out_index) read->packet->out = name_of(*read->out_index);
+    on_packet(*read->packet);
   }
 
   /// Asked of the kernel once per interface: at thousands of packets a second that matters.

@@ -1,5 +1,4 @@
 #include <fcntl.h>
-#include <libmnl/libmnl.h>
 #include <linux/bpf.h>
 #include <linux/if_link.h>
 #include <linux/pkt_sched.h>
@@ -14,6 +13,7 @@
 #include <utility>
 
 #include "host/filter_audit.h"
+#include "host/link_messages.h"
 #include "host/netlink_dump.h"
 #include "host/network_namespace.h"
 
@@ -22,28 +22,6 @@ namespace {
 
 constexpr const char* kTopic = "filter";
 
-/// The attribute of a message behind `header_size` bytes; nullptr where it has none.
-const nlattr* find(const nlmsghdr* message, unsigned header_size, uint16_t type) {
-  std::pair<uint16_t, const nlattr*> search{type, nullptr};
-  const auto keep = [](const nlattr* attribute, void* data) {
-    auto* wanted = static_cast<std::pair<uint16_t, const nlattr*>*>(data);
-    if (mnl_attr_get_type(attribute) == wanted->first) wanted->second = attribute;
-    return MNL_CB_OK;
-  };
-  mnl_attr_parse(message, header_size, keep, &search);
-  return search.second;
-}
-
-bool has_xdp(const nlattr* xdp) {
-  bool is_attached = false;
-  const auto look = [](const nlattr* attribute, void* data) {
-    if (mnl_attr_get_type(attribute) == IFLA_XDP_ATTACHED) *static_cast<bool*>(data) = mnl_attr_get_u8(attribute) != 0;
-    return MNL_CB_OK;
-  };
-  if (xdp != nullptr) mnl_attr_parse_nested(xdp, look, &is_attached);
-  return is_attached;
-}
-
 long bpf(int command, bpf_attr& attributes) { return syscall(SYS_bpf, command, &attributes, sizeof attributes); }
 
 /// Programs on interfaces: XDP, and filters of the clsact and ingress disciplines.
@@ -51,12 +29,11 @@ void audit_interfaces(Findings& findings) {
   std::map<int, std::string> names;
   std::set<int> with_xdp;
   const ifinfomsg all{};
-  (void)netlink_dump(NETLINK_ROUTE, RTM_GETLINK, std::as_bytes(std::span(&all, 1)), [&](const nlmsghdr* message) {
-    const int index = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(message))->ifi_index;
-    const nlattr* name = find(message, sizeof(ifinfomsg), IFLA_IFNAME);
-    if (name == nullptr) return;
-    names[index] = mnl_attr_get_str(name);
-    if (has_xdp(find(message, sizeof(ifinfomsg), IFLA_XDP))) with_xdp.insert(index);
+  (void)netlink_dump(NETLINK_ROUTE, RTM_GETLINK, std::as_bytes(std::span(&all, 1)), [&](const nlmsghdr& message) {
+    const auto link = read_xdp_state(message);
+    if (!link) return;
+    names[link->index] = link->name;
+    if (link->is_attached) with_xdp.insert(link->index);
   });
   for (const auto& [index, name] : names) {
     if (with_xdp.contains(index)) {
@@ -70,9 +47,8 @@ void audit_interfaces(Findings& findings) {
       request.tcm_parent = TC_H_MAKE(TC_H_CLSACT, parent);
       std::set<std::string> kinds;
       (void)netlink_dump(NETLINK_ROUTE, RTM_GETTFILTER, std::as_bytes(std::span(&request, 1)),
-                         [&](const nlmsghdr* message) {
-                           const nlattr* kind = find(message, sizeof(tcmsg), TCA_KIND);
-                           if (kind != nullptr) kinds.insert(mnl_attr_get_str(kind));
+                         [&](const nlmsghdr& message) {
+                           if (const auto kind = read_filter_kind(message)) kinds.emplace(*kind);
                          });
       for (const std::string& kind : kinds) {
         findings.push_back({kTopic, name,

@@ -12,6 +12,8 @@
 
 #include "net/errno_words.h"
 
+#include "host/link_messages.h"
+
 namespace tails::host {
 namespace {
 
@@ -22,55 +24,15 @@ tl::unexpected<Error> refused(const std::string& what, int number) {
   return fail(ErrorKind::kRefused, what + ": " + errno_words(number), remedy, number);
 }
 
-/// Attributes of one message by type; those from `size` on are of no interest.
-template <size_t size>
-using Attributes = std::array<const nlattr*, size>;
-
-template <size_t size>
-int keep_attribute(const nlattr* attribute, void* data) {
-  const uint16_t type = mnl_attr_get_type(attribute);
-  if (type < size) static_cast<Attributes<size>*>(data)->at(type) = attribute;
-  return MNL_CB_OK;
-}
-
-template <size_t size>
-Attributes<size> attributes_of(const nlmsghdr* message, unsigned header_size) {
-  Attributes<size> found{};
-  mnl_attr_parse(message, header_size, keep_attribute<size>, &found);
-  return found;
-}
-
-std::string kind_of(const nlattr* link_info) {
-  if (link_info == nullptr) return {};
-  Attributes<IFLA_INFO_KIND + 1> found{};
-  mnl_attr_parse_nested(link_info, keep_attribute<found.size()>, &found);
-  return found[IFLA_INFO_KIND] == nullptr ? std::string() : mnl_attr_get_str(found[IFLA_INFO_KIND]);
-}
-
 int on_link(const nlmsghdr* message, void* data) {
-  const auto* header = static_cast<const ifinfomsg*>(mnl_nlmsg_get_payload(message));
-  const auto attributes = attributes_of<IFLA_LINKINFO + 1>(message, sizeof *header);
-  if (attributes[IFLA_IFNAME] == nullptr) return MNL_CB_OK;
-  // A name with ':' or the like cannot be one of ours; such a link is of no interest to any caller.
-  const auto name = InterfaceName::make(mnl_attr_get_str(attributes[IFLA_IFNAME]));
-  if (!name) return MNL_CB_OK;
-  static_cast<std::vector<Link>*>(data)->push_back(
-      {header->ifi_index, *name, (header->ifi_flags & IFF_UP) != 0, kind_of(attributes[IFLA_LINKINFO])});
+  if (auto link = read_link(*message)) static_cast<std::vector<Link>*>(data)->push_back(*std::move(link));
   return MNL_CB_OK;
 }
 
 int on_address(const nlmsghdr* message, void* data) {
-  const auto* header = static_cast<const ifaddrmsg*>(mnl_nlmsg_get_payload(message));
-  const auto attributes = attributes_of<IFA_LOCAL + 1>(message, sizeof *header);
-  // On a point-to-point link IFA_ADDRESS is the other end; IFA_LOCAL is always ours where it is there.
-  const nlattr* attribute = attributes[IFA_LOCAL] != nullptr ? attributes[IFA_LOCAL] : attributes[IFA_ADDRESS];
-  if (attribute == nullptr) return MNL_CB_OK;
-  const Family family = header->ifa_family == AF_INET6 ? Family::kIpv6 : Family::kIpv4;
-  if (mnl_attr_get_payload_len(attribute) * 8U != address_bits(family)) return MNL_CB_OK;
-  const IpAddress address = IpAddress::from_wire(family, mnl_attr_get_payload(attribute));
-  const auto network = Prefix::make(address, header->ifa_prefixlen);
-  if (!network) return MNL_CB_OK;
-  static_cast<std::vector<LinkAddress>*>(data)->push_back({static_cast<int>(header->ifa_index), address, *network});
+  if (const auto address = read_link_address(*message)) {
+    static_cast<std::vector<LinkAddress>*>(data)->push_back(*address);
+  }
   return MNL_CB_OK;
 }
 
