@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "net/result.h"
 #include "net/diagnostic.h"
+#include "net/result.h"
 #include "policy/environment.h"
 #include "policy/policy.h"
 #include "policy/toml.h"

@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "net/result.h"
 #include "net/diagnostic.h"
+#include "net/result.h"
 
 /// TOML as a plain tree with source positions. The only reader of toml++ is toml.cpp: its headers cost seconds.
 namespace tails::policy {

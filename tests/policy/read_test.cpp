@@ -256,7 +256,6 @@ TEST(Read, CountsCharactersAndNotBytes) {
             "      |                 ^~~");
 }
 
-// toml++ 3.3 must not see such a character: undefined behaviour in is_non_ascii_horizontal_whitespace.
 TEST(Read, RefusesCharactersOutsideOfStringsThatAreNotAscii) {
   EXPECT_EQ(render(read_text("schema = 1\n# ä\nname = 'ä' ä\n").diagnostics),
             "policy.toml:3:12: this character needs quotes around it\n"
@@ -269,6 +268,15 @@ TEST(Read, RefusesCharactersOutsideOfStringsThatAreNotAscii) {
   for (const char* text : {"\xEF\xBB\xBFschema = 1", "schema = 1\nname = \"\"\"\nä \\\n b\"\"\"", "schema = 1 # ä",
                            "schema = 1\nname = '''ä''ä'''", "schema = 1\nname = \"\\\\ä\""}) {
     EXPECT_TRUE(read_text(text).policy) << text;
+  }
+}
+
+// A value of over 64 bytes is looked at together with what follows, quotes or not, and
+// is_non_ascii_horizontal_whitespace of toml++ 3.3 has no defined answer for U+00A1 to U+0499 (libFuzzer).
+TEST(Read, RefusesANumberThatIsTooLongBeforeAStringThatIsNotAscii) {
+  const std::string digits(70, '3');
+  for (const char* rest : {"[\"ä\"]", "'ä'", "[\"\u0424\"]"}) {
+    EXPECT_FALSE(read_text("schema = 1\nfrom = " + digits + rest + "\n").policy) << rest;
   }
 }
 
