@@ -92,12 +92,13 @@ void append_mark(std::string& out, uint32_t value, uint32_t mask) {
   append_hex(out, mask);
 }
 
-void append_opaque(std::string& out, std::string_view text, uint8_t revision, std::span<const std::byte> data) {
+void append_opaque(std::string& out, std::string_view text, uint8_t revision, std::span<const std::byte> data,
+                   bool is_known) {
   if (!text.empty()) {
     out += ' ';
     out += text;
   }
-  if (data.empty() && revision == 0) return;
+  if (data.empty() && revision == 0 && !(is_known && text.empty())) return;
   out += " --opaque ";
   append_number(out, revision);
   out += ':';

@@ -40,7 +40,9 @@ void append_option(std::string& out, bool inverted, std::string_view option);
 void append_mark(std::string& out, uint32_t value, uint32_t mask);
 
 /// The options of an extension that we cannot read: `text`, or the bytes in a form that no tool takes for its own.
-void append_opaque(std::string& out, std::string_view text, uint8_t revision, std::span<const std::byte> data);
+/// `is_known`: without either, its name would be read as that of an extension that we can read.
+void append_opaque(std::string& out, std::string_view text, uint8_t revision, std::span<const std::byte> data,
+                   bool is_known);
 
 /// A match's options, each with a space before it.
 void append_options(std::string& out, Family family, const Match& match);

@@ -3,6 +3,7 @@
 #include <variant>
 
 #include "ruleset/text_append.h"
+#include "ruleset/text_option.h"
 
 namespace tails::ruleset::text {
 namespace {
@@ -161,7 +162,9 @@ struct MatchWriter {
     append_string(out, match.text);
   }
 
-  void operator()(const OpaqueMatch& match) const { append_opaque(out, match.text, match.revision, match.data); }
+  void operator()(const OpaqueMatch& match) const {
+    append_opaque(out, match.text, match.revision, match.data, find_match(match.name, family) != nullptr);
+  }
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <variant>
 
 #include "ruleset/text_append.h"
+#include "ruleset/text_option.h"
 
 namespace tails::ruleset::text {
 namespace {
@@ -128,7 +129,9 @@ struct TargetWriter {
     append_hex(out, target.dscp, 2);
   }
 
-  void operator()(const OpaqueTarget& target) const { append_opaque(out, target.text, target.revision, target.data); }
+  void operator()(const OpaqueTarget& target) const {
+    append_opaque(out, target.text, target.revision, target.data, find_target(target.name, family) != nullptr);
+  }
 };
 
 }  // namespace

@@ -387,6 +387,9 @@ ACCEPT;;FAIL
 -m bogus --option "a b" ! --other c -j BOGUS --this "x y" --that;=;OURS
 -m conntrack --opaque 3:00ff -j LOG --opaque 0:12;=;OURS
 -m bogus --opaque 1:;=;OURS
+-m conntrack --opaque 0: -j LOG --opaque 0:;=;OURS
+-m tcp --opaque 0: -j ACCEPT;=;OURS
+-m bogus --opaque 0:;-m bogus;OURS
 -m bogus --opaque x;;FAIL
 -m bogus --opaque 1:0;;FAIL
 -m bogus --opaque 1:zz;;FAIL
