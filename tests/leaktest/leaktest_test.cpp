@@ -12,9 +12,9 @@
 #include "tests/kernel/harness/flow_entry.h"
 #include "tests/kernel/harness/scratch_directory.h"
 #include "tests/kernel/kernel_test.h"
+#include "tests/kernel/mutants.h"
 #include "tests/kernel/profile.h"
 #include "tests/leaktest/faults.h"
-#include "tests/proof/mutants.h"
 
 namespace tails::leaktest {
 namespace {
@@ -130,11 +130,11 @@ TEST_F(LeakTests, FindsMostMutants) {
   auto test = LeakTest::prepare(*policy, false);
   TAILS_ASSERT_OK(test);
   size_t found = 0;
-  const auto mutants = proof::testing::mutants_of(machine.host);
+  const std::vector<testbed::Mutant> mutants = testbed::mutants_of(machine.host);
   const size_t step = which_faults() == "mutants" ? 1 : 97;
   size_t tried = 0;
   for (size_t i = 0; i < mutants.size(); i += step) {
-    const auto& mutant = mutants[i];
+    const testbed::Mutant& mutant = mutants[i];
     ++tried;
     ruleset::Machine wrong = machine;
     wrong.host = mutant.rules;
