@@ -185,8 +185,8 @@ void Reassembler::insert(Packet& packet, Index piece) {
 
 Reassembler::Index Reassembler::begin_packet(const Key& key, size_t holder) {
   if (free_packet_ == kNone) {
-    const auto fullest = std::ranges::max_element(lines_, {}, &Line::packets);
-    if (fullest->oldest != kNone) forget(fullest->oldest, FragmentFault::kNoRoom);
+    const Line& fullest = *std::ranges::max_element(lines_, {}, &Line::packets);
+    if (fullest.oldest != kNone) forget(fullest.oldest, FragmentFault::kNoRoom);
   }
   if (free_packet_ == kNone) return kNone;  // All are whole and wait to be asked for.
   const Index at = free_packet_;
@@ -210,8 +210,8 @@ Reassembler::Index Reassembler::begin_packet(const Key& key, size_t holder) {
 /// Room for a piece of that packet; kNone where only itself could make some.
 Reassembler::Index Reassembler::take_piece(Index for_packet) {
   while (free_piece_ == kNone) {
-    const auto fullest = std::ranges::max_element(lines_, {}, &Line::pieces);
-    Index oldest = fullest->oldest;
+    const Line& fullest = *std::ranges::max_element(lines_, {}, &Line::pieces);
+    Index oldest = fullest.oldest;
     if (oldest == for_packet) oldest = packets_[oldest].newer;
     if (oldest == kNone) return kNone;
     forget(oldest, FragmentFault::kNoRoom);

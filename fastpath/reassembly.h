@@ -139,8 +139,8 @@ class Reassembler {
   void drop(uint64_t number, size_t bytes, FragmentFault fault);
   void drop_pieces(Packet& packet, FragmentFault fault);
   void refuse(Packet& packet, FragmentFault fault);
-  void unlink(Index packet);
-  void forget(Index packet, FragmentFault fault);
+  void unlink(Index at);
+  void forget(Index at, FragmentFault fault);
 
   OwnerSource source_;
   Limits limits_;

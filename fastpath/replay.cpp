@@ -28,6 +28,37 @@ bool is_discovery(wire::Bytes packet) {
          byte_at(packet, 40) >= kFirst && byte_at(packet, 40) <= kLast;
 }
 
+/// What the frame is, and in which words, where that does not need the rules: it belongs to the link, or there is too
+/// little of it.
+std::optional<std::pair<Finding, std::string_view>> told_by_link(Side from, const CapturedFrame& frame) {
+  using Told = std::pair<Finding, std::string_view>;
+  const bool is_cut = frame.bytes.size() < frame.wire_bytes;
+  const auto ethernet = wire::read_ethernet(frame.bytes);
+  if (!ethernet) return is_cut ? std::optional(Told(Finding::kCannotTell, "")) : std::nullopt;
+  const wire::Bytes packet = frame.bytes.subspan(ethernet->header_bytes);
+  switch (ethernet->type) {
+    case wire::kTypeArp: {
+      if (is_cut && packet.size() < 28) return Told(Finding::kCannotTell, "");
+      // Cooked captures do not always say who sent it.
+      wire::Ethernet as_sent = *ethernet;
+      if (!frame.has_stations && packet.size() >= 14) {
+        for (size_t i = 0; i < 6; ++i) as_sent.source.at(i) = byte_at(packet, 8 + i);
+      }
+      if (wire::is_plausible_arp(as_sent, packet)) return Told(Finding::kLink, "ARP");
+      return std::nullopt;
+    }
+    case wire::kTypeIpv6:
+      if (is_discovery(packet)) return Told(Finding::kLink, "discovery of neighbours or routers");
+      return is_cut && packet.size() < 41 ? std::optional(Told(Finding::kCannotTell, "")) : std::nullopt;
+    case wire::kTypeIpv4: {
+      const wire::Ipv4 ip = wire::read_ipv4(packet, {false, false, frame.wire_bytes - ethernet->header_bytes});
+      if (ip.fault == wire::Fault::kNone && is_dhcp(from, ip)) return Told(Finding::kLink, "DHCP");
+      return std::nullopt;
+    }
+    default: return std::nullopt;
+  }
+}
+
 }  // namespace
 
 std::string_view name(Finding finding) {
@@ -203,40 +234,27 @@ void Replay::judge_whole_packets(std::vector<Entry>& entries) {
 Replay::Entry Replay::examine(Side from, const CapturedFrame& frame) {
   Entry entry;
   entry.from = from;
-  const auto say = [&](Finding finding, std::string reason) {
-    entry.finding = finding;
-    entry.reason = std::move(reason);
+  if (frame.is_loopback) {
+    entry.finding = Finding::kLoopback;
+    entry.reason = "by loopback";
     return entry;
-  };
-  if (frame.is_loopback) return say(Finding::kLoopback, "by loopback");
-  const std::string cut = "truncated at " + std::to_string(frame.kept_bytes) + " bytes";
-  const bool is_cut = frame.bytes.size() < frame.wire_bytes;
-  const auto ethernet = wire::read_ethernet(frame.bytes);
-  if (!ethernet && is_cut) return say(Finding::kCannotTell, cut);
-  if (ethernet) {
-    const wire::Bytes packet = frame.bytes.subspan(ethernet->header_bytes);
-    if (ethernet->type == wire::kTypeArp) {
-      if (is_cut && packet.size() < 28) return say(Finding::kCannotTell, cut);
-      // Cooked captures do not always say who sent it.
-      wire::Ethernet as_sent = *ethernet;
-      if (!frame.has_stations && packet.size() >= 14) {
-        for (size_t i = 0; i < 6; ++i) as_sent.source.at(i) = byte_at(packet, 8 + i);
-      }
-      if (wire::is_plausible_arp(as_sent, packet)) return say(Finding::kLink, "ARP");
-    }
-    if (ethernet->type == wire::kTypeIpv6) {
-      if (is_discovery(packet)) return say(Finding::kLink, "discovery of neighbours or routers");
-      if (is_cut && packet.size() < 41) return say(Finding::kCannotTell, cut);
-    }
-    if (ethernet->type == wire::kTypeIpv4) {
-      const wire::Ipv4 ip = wire::read_ipv4(packet, {false, false, frame.wire_bytes - ethernet->header_bytes});
-      if (ip.fault == wire::Fault::kNone && is_dhcp(entry.from, ip)) return say(Finding::kLink, "DHCP");
-    }
   }
-  entry.ruling = rule(entry.from, frame);
-  if (entry.ruling.is_cut) return say(Finding::kCannotTell, cut);
-  if (passes(entry.ruling.outcome)) return say(Finding::kPasses, "");
-  return say(entry.from == Side::kInside ? Finding::kLeak : Finding::kDropped, "");
+  const std::string cut = "truncated at " + std::to_string(frame.kept_bytes) + " bytes";
+  if (const auto told = told_by_link(from, frame)) {
+    entry.finding = told->first;
+    entry.reason = told->first == Finding::kCannotTell ? cut : std::string(told->second);
+    return entry;
+  }
+  entry.ruling = rule(from, frame);
+  if (entry.ruling.is_cut) {
+    entry.finding = Finding::kCannotTell;
+    entry.reason = cut;
+  } else if (passes(entry.ruling.outcome)) {
+    entry.finding = Finding::kPasses;
+  } else {
+    entry.finding = from == Side::kInside ? Finding::kLeak : Finding::kDropped;
+  }
+  return entry;
 }
 
 }  // namespace tails::fastpath
