@@ -10,7 +10,8 @@ namespace tails::host {
 Findings audit_nf_tables();
 
 /// eBPF programs where packets pass: XDP and tc on each interface, the root control group's network hooks, and links
-/// of the kinds netfilter, netns and tcx. What may not be asked (permission, an old kernel) is passed over.
+/// of the kinds netfilter, netns and tcx. A kernel too old for a question has no such
+/// programs; where it refuses the answer that is a finding of its own.
 Findings audit_packet_programs();
 
 }  // namespace tails::host

@@ -1,7 +1,10 @@
 #pragma once
 
 #include <string>
+#include <utility>
 #include <vector>
+
+#include "net/result.h"
 
 namespace tails::host {
 
@@ -14,5 +17,11 @@ struct Finding {
   friend bool operator==(const Finding&, const Finding&) = default;
 };
 using Findings = std::vector<Finding>;
+
+/// Something could not be looked at, so that silence about it means nothing.
+inline Finding unexamined(std::string topic, std::string subject, const Error& why) {
+  return {std::move(topic), std::move(subject), "could not be examined: " + why.message,
+          why.remedy.empty() ? "Run it again." : why.remedy};
+}
 
 }  // namespace tails::host

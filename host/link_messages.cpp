@@ -54,7 +54,9 @@ std::optional<XdpState> read_xdp_state(const nlmsghdr& message) {
   if (!name) return std::nullopt;
   const auto xdp = find(attributes_of<ifinfomsg>(message), IFLA_XDP);
   const auto attached = xdp ? find(Attributes(*xdp), IFLA_XDP_ATTACHED) : std::nullopt;
-  return XdpState{header->ifi_index, std::string(name->text()), attached && attached->u8() != 0};
+  const auto program = xdp ? find(Attributes(*xdp), IFLA_XDP_PROG_ID) : std::nullopt;
+  return XdpState{header->ifi_index, std::string(name->text()), attached ? attached->u8() : uint8_t{0},
+                  program ? program->u32() : 0};
 }
 
 std::optional<std::string_view> read_filter_kind(const nlmsghdr& message) {

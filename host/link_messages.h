@@ -2,6 +2,7 @@
 
 #include <linux/netlink.h>
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,11 +19,12 @@ std::optional<Link> read_link(const nlmsghdr& message);
 /// RTM_NEWADDR.
 std::optional<LinkAddress> read_link_address(const nlmsghdr& message);
 
-/// An interface, whatever its name, and whether an XDP program sees its packets before every table.
+/// An interface, whatever its name, and the XDP program that sees its packets before every table.
 struct XdpState {
   int index = 0;
   std::string name;
-  bool is_attached = false;
+  uint8_t mode = 0;      ///< XDP_ATTACHED_*; 0: there is none.
+  uint32_t program = 0;  ///< The kernel's number; 0 also where several are attached.
 };
 /// RTM_NEWLINK.
 std::optional<XdpState> read_xdp_state(const nlmsghdr& message);

@@ -1,61 +1,19 @@
 /// `status` and `apply --host` about the machine itself: parameters, resolver, other filters; on real namespaces and
 /// with an /etc of the test's own.
 
-#include <linux/bpf.h>
-#include <net/if.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include <array>
-#include <cerrno>
 #include <filesystem>
 
+#include <nlohmann/json.hpp>
+
 #include "tests/kernel/harness/sockets.h"
-#include "tests/kernel/private_machine.h"
+#include "tests/kernel/host_status.h"
 
 namespace tails::testbed {
 namespace {
 
-class HostStatus : public PrivateMachine {
- protected:
-  void SetUp() override {
-    PrivateMachine::SetUp();
-    if (HasFatalFailure() || IsSkipped()) return;
-    private_etc();
-    auto created = NetworkNamespace::create();
-    TAILS_ASSERT_OK(created);
-    space_.emplace(std::move(*created));
-    inside_.emplace(*space_);
-    for (const auto& command :
-         std::vector<std::vector<std::string>>{{"ip", "link", "add", "eth0", "type", "veth", "peer", "name", "far0"},
-                                               {"ip", "address", "add", "192.0.2.10/24", "dev", "eth0"},
-                                               {"ip", "link", "set", "eth0", "up"}}) {
-      TAILS_ASSERT_OK(run_checked({.arguments = command}));
-    }
-    // A new namespace has the machine's own values.
-    TAILS_ASSERT_OK(set_sysctl("net.ipv4.conf.all.rp_filter", "0"));
-    const Finished applied = tails_iptc({"apply", "--host"});
-    ASSERT_EQ(applied.status, 0) << applied.err;
-  }
-
-  static std::string status() {
-    auto command = words({"status"});
-    std::erase(command, "-q");
-    const auto finished = run({.arguments = std::move(command)});
-    if (!finished) return finished.error().message;
-    EXPECT_EQ(finished->status, 0) << finished->out << finished->err;
-    return finished->out;
-  }
-  static void expect_clean() { EXPECT_EQ(status().find("On this machine:"), std::string::npos) << status(); }
-  static void expect_finding(const std::string& subject_and_fact, const std::string& remedy) {
-    EXPECT_NE(status().find("\n  " + subject_and_fact + ".\n      " + remedy + "\n"), std::string::npos)
-        << subject_and_fact << "\n"
-        << status();
-  }
-
-  std::optional<NetworkNamespace> space_;
-  std::optional<Inside> inside_;
-};
+using Json = nlohmann::json;
 
 TEST_F(HostStatus, CleanMachineIsSilentAndTheAnswerIsYes) {
   expect_clean();
@@ -137,45 +95,6 @@ TEST_F(HostStatus, TableOfXtablesThatIsNotThePolicysIsNamed) {
             std::string::npos);
 }
 
-/// An XDP program that passes everything, attached as long as the descriptor is open; -1 with errno.
-int attach_xdp(const char* interface) {
-  // r0 = XDP_PASS; exit
-  const std::array<bpf_insn, 2> program = {
-      {{BPF_ALU64 | BPF_MOV | BPF_K, BPF_REG_0, 0, 0, XDP_PASS}, {BPF_JMP | BPF_EXIT, 0, 0, 0, 0}}};
-  bpf_attr load{};
-  load.prog_type = BPF_PROG_TYPE_XDP;
-  load.insns = reinterpret_cast<uintptr_t>(program.data());
-  load.insn_cnt = program.size();
-  load.license = reinterpret_cast<uintptr_t>("GPL");
-  const Descriptor loaded(static_cast<int>(syscall(SYS_bpf, BPF_PROG_LOAD, &load, sizeof load)));
-  if (!loaded.is_open()) return -1;
-  bpf_attr attach{};
-  attach.link_create.prog_fd = static_cast<uint32_t>(loaded.get());
-  attach.link_create.target_ifindex = if_nametoindex(interface);
-  attach.link_create.attach_type = BPF_XDP;
-  return static_cast<int>(syscall(SYS_bpf, BPF_LINK_CREATE, &attach, sizeof attach));
-}
-
-TEST_F(HostStatus, XdpProgramOnAnInterfaceIsNamed) {
-  const Descriptor attached(attach_xdp("eth0"));
-  if (!attached.is_open()) GTEST_SKIP() << "this kernel lets nobody attach XDP programs: " << errno_name(errno);
-  expect_finding("eth0 has an XDP program (eBPF), which sees packets before every table",
-                 "ip link set dev eth0 xdp off");
-}
-
-TEST_F(HostStatus, TrafficControlFilterIsNamed) {
-  const auto discipline = run({.arguments = {"tc", "qdisc", "add", "dev", "eth0", "clsact"}});
-  TAILS_ASSERT_OK(discipline);
-  const auto filter = run({.arguments = {"tc", "filter", "add", "dev", "eth0", "egress", "u32", "match", "u32", "0",
-                                         "0", "flowid", "1:1"}});
-  TAILS_ASSERT_OK(filter);
-  ASSERT_EQ(filter->status, 0) << filter->err;
-  expect_finding(
-      "eth0 has a traffic control filter (u32) on egress, which may drop, change or redirect packets past every "
-      "table",
-      "tc filter del dev eth0 egress");
-}
-
 TEST_F(HostStatus, ResolverProxyAndProgramsAreNamedByStatus) {
   write("/etc/resolv.conf", "nameserver 198.51.100.53\n");
   write("/etc/environment", "http_proxy=http://192.0.2.8:3128\n");
@@ -189,6 +108,148 @@ TEST_F(HostStatus, ResolverProxyAndProgramsAreNamedByStatus) {
   expect_finding("ufw is enabled and loads rules of its own", "ufw disable");
   const std::string json = tails_iptc({"--json", "status"}).out;
   EXPECT_NE(json.find("\"topic\": \"filter\""), std::string::npos) << json;
+}
+
+/// /usr/sbin with all that this machine has there, and room for what a test puts there.
+class ProgramsFolder {
+ public:
+  ProgramsFolder() {
+    if (mkdir("/run/programs", 0755) != 0 || mount("/usr/sbin", "/run/programs", nullptr, MS_BIND, nullptr) != 0 ||
+        mount("tmpfs", "/usr/sbin", "tmpfs", 0, "mode=755") != 0) {
+      return;
+    }
+    for (const auto& program : std::filesystem::directory_iterator("/run/programs")) {
+      std::filesystem::create_symlink(program.path(), "/usr/sbin/" + program.path().filename().string());
+    }
+    is_open = true;
+  }
+  ProgramsFolder(const ProgramsFolder&) = delete;
+  ProgramsFolder& operator=(const ProgramsFolder&) = delete;
+  ~ProgramsFolder() {
+    umount2("/usr/sbin", MNT_DETACH);
+    umount2("/run/programs", MNT_DETACH);
+  }
+  bool is_open = false;
+};
+
+TEST_F(HostStatus, EachFindingOfAFileIsNamedWithItsRemedyAndNothingElseIs) {
+  const ProgramsFolder programs;
+  ASSERT_TRUE(programs.is_open);
+  struct Case {
+    std::vector<std::pair<std::string, std::string>> files;  ///< Path and text; "-> TARGET": a link.
+    std::string topic, subject, fact, remedy;
+  };
+  const std::string to_tor =
+      "Let it be a file that says `nameserver 127.0.0.1` and nothing else: `tails-iptc apply --host` writes it.";
+  const std::string proxy = "Name a proxy on loopback that the policy grants, or remove the setting.";
+  const std::vector<Case> cases = {
+      {{{"/etc/resolv.conf", "search example.org\n"}},
+       "resolver",
+       "/etc/resolv.conf",
+       "does not name the resolver 127.0.0.1",
+       to_tor},
+      {{{"/etc/resolv.conf", "nameserver 127.0.0.1\nnameserver 192.0.2.53\n"}},
+       "resolver",
+       "/etc/resolv.conf",
+       "names the resolver 192.0.2.53 besides Tor's",
+       to_tor},
+      {{{"/run/other-resolv.conf", "nameserver 127.0.0.1\n"}, {"/etc/resolv.conf", "-> /run/other-resolv.conf"}},
+       "resolver",
+       "/etc/resolv.conf",
+       "is a link to /run/other-resolv.conf, which another program writes",
+       "rm /etc/resolv.conf && tails-iptc apply --host"},
+      {{{"/usr/sbin/NetworkManager", ""}, {"/etc/NetworkManager/conf.d/none.conf", "[main]\ndns=default\n"}},
+       "resolver",
+       "NetworkManager",
+       "writes /etc/resolv.conf (dns=default, /etc/NetworkManager/conf.d/none.conf)",
+       "printf '[main]\\ndns=none\\n' > /etc/NetworkManager/conf.d/zz-tails-iptc.conf && systemctl reload "
+       "NetworkManager"},
+      {{{"/usr/sbin/resolvconf", ""}, {"/run/resolvconf/enable-updates", ""}},
+       "resolver",
+       "resolvconf",
+       "writes the resolvers of each network into /etc/resolv.conf",
+       "resolvconf --disable-updates, or remove the package"},
+      {{{"/usr/sbin/dhclient", ""}, {"/etc/dhcp/dhclient.conf", ""}},
+       "resolver",
+       "dhclient",
+       "writes the resolvers that a DHCP server names into /etc/resolv.conf",
+       "Add `supersede domain-name-servers 127.0.0.1;` to /etc/dhcp/dhclient.conf."},
+      {{{"/run/systemd/resolve/stub-resolv.conf", ""}},
+       "resolver",
+       "systemd-resolved",
+       "is at work and asks the resolvers of each network for whoever asks it",
+       "systemctl disable --now systemd-resolved"},
+      {{{"/etc/nsswitch.conf", "hosts: files resolve dns\n"}},
+       "resolver",
+       "/etc/nsswitch.conf",
+       "sends host names to systemd-resolved, past /etc/resolv.conf",
+       "Remove the word `resolve` from the line `hosts:`."},
+      {{{"/etc/environment", "https_proxy=http://192.0.2.8:3128\n"}},
+       "proxy",
+       "/etc/environment",
+       "https_proxy is http://192.0.2.8:3128, which is not on this machine",
+       proxy},
+      {{{"/etc/apt/apt.conf.d/80proxy", "Acquire::http::Proxy \"http://192.0.2.8:3128\";\n"}},
+       "proxy",
+       "/etc/apt/apt.conf.d/80proxy",
+       "Acquire::http::Proxy is http://192.0.2.8:3128, which is not on this machine",
+       proxy},
+      {{{"/etc/sysctl.d/90-mine.conf", "net.ipv4.tcp_mtu_probing = 0\n"}},
+       "sysctl",
+       "net.ipv4.tcp_mtu_probing",
+       "will be 0 after the next boot (/etc/sysctl.d/90-mine.conf), the policy wants 1",
+       "Remove that line, or tails-iptc apply --host --persist."},
+      {{{"/etc/ufw/ufw.conf", "ENABLED=yes\n"}},
+       "filter",
+       "ufw",
+       "is enabled and loads rules of its own",
+       "ufw disable"},
+      {{{"/run/firewalld/locked", ""}},
+       "filter",
+       "firewalld",
+       "is at work or enabled, and loads rules of its own",
+       "systemctl disable --now firewalld"},
+      {{{"/run/docker.sock", ""}},
+       "filter",
+       "docker",
+       "is at work or enabled, forwards for its containers and adds rules for them",
+       "systemctl disable --now docker.service docker.socket"},
+      {{{"/etc/systemd/system/multi-user.target.wants/netfilter-persistent.service", "-> /dev/null"}},
+       "filter",
+       "netfilter-persistent",
+       "loads the rules in /etc/iptables at boot",
+       "systemctl disable netfilter-persistent"},
+      {{{"/etc/systemd/system/sysinit.target.wants/nftables.service", "-> /dev/null"}},
+       "filter",
+       "nftables.service",
+       "loads /etc/nftables.conf at boot",
+       "systemctl disable --now nftables"},
+  };
+  for (const Case& one : cases) {
+    SCOPED_TRACE(one.fact);
+    std::vector<std::pair<std::string, std::string>> before;
+    for (const auto& [path, text] : one.files) {
+      const bool was_there = std::filesystem::exists(path);
+      before.emplace_back(path, was_there ? contents(path) : "(none)");
+      std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+      if (text.starts_with("-> ")) {
+        std::filesystem::remove(path);
+        std::filesystem::create_symlink(text.substr(3), path);
+      } else {
+        write(path, text);
+      }
+    }
+    const Json said = Json::parse(tails_iptc({"--json", "status"}).out).at("findings");
+    const Json wanted =
+        Json::array({{{"topic", one.topic}, {"subject", one.subject}, {"fact", one.fact}, {"remedy", one.remedy}}});
+    EXPECT_EQ(said, wanted);
+    for (const auto& [path, text] : before) {
+      std::filesystem::remove(path);
+      if (text != "(none)") write(path, text);
+    }
+    std::filesystem::remove_all("/run/firewalld");
+  }
+  expect_clean();
 }
 
 TEST_F(HostStatus, ApplyHostForLaterBootsWritesAFileAndDryRunWritesNothing) {
