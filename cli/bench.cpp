@@ -175,7 +175,7 @@ Result<ExitStatus> run_bench(const Invocation& invocation) {
   progress("opening the flows", 0, 1);
   establish(pipeline, **flows, tag);
 
-  constexpr size_t kTraceFrames = size_t{1} << 19;
+  constexpr size_t kTraceFrames = size_t{1} << 20;
   const Trace settled = make_trace(kTraceFrames, **flows, tag, 0);
   const Trace mixed = make_trace(kTraceFrames, **flows, tag, **leak_percent);
   std::vector<Measure> measures = {{"software-nic-io", 0, false, {}},

@@ -7,8 +7,6 @@
 namespace tails::fastpath {
 namespace {
 
-using flow_model::Event;
-
 /// The fields that a flow's first packet must have had.
 struct Opening {
   uint8_t protocol = 0;
@@ -51,15 +49,19 @@ Result<std::shared_ptr<const FilterRules>> FilterRules::make(const ruleset::Rule
   for (const Side from : {Side::kInside, Side::kOutside}) {
     Direction& direction = made->directions_[static_cast<size_t>(from)];
     const Way& way = made->wire_.way(from);
-    for (unsigned tag = 0; tag < OwnerTag::kCount; ++tag) {
-      direction.owner_offset[tag] =
+    ParseTables& tables = direction.tables;
+    for (uint8_t tag = 0; tag < OwnerTag::kCount; ++tag) {
+      tables.owner_offset[tag] =
           static_cast<uint16_t>(way.heads.owner_class[tag] * way.heads.kind_classes * Heads::kStates);
+      tables.is_known[tag] = made->knows(tag) ? 255 : 0;
     }
     direction.heads = way.heads.entries;
     for (unsigned flags = 0; flags < 256; ++flags) {
-      direction.traits[flags] = made->trait(from, protocol::kTcp, static_cast<uint8_t>(flags), 0, 0);
+      const auto byte = static_cast<uint8_t>(flags);
+      tables.event[flags] = static_cast<uint8_t>(flow_model::event_of(protocol::kTcp, byte));
+      tables.kind[flags] = way.heads.kind_class[made->wire_.kinds.kind(protocol::kTcp, byte, 0, 0)];
     }
-    direction.traits[256] = made->trait(from, protocol::kUdp, 0, 0, 0);
+    tables.udp_kind = way.heads.kind_class[made->wire_.kinds.kind(protocol::kUdp, 0, 0, 0)];
     direction.classifier = make_classifier(way, acl);
   }
   for (size_t id = 0; id < made->wire_.verdicts.size(); ++id) {
@@ -67,15 +69,16 @@ Result<std::shared_ptr<const FilterRules>> FilterRules::make(const ruleset::Rule
   }
   for (const OwnerTag& tag : view.owners) {
     if (!std::holds_alternative<ForwardedGuest>(tag.owner)) continue;
-    made->answered_offset_[tag.tag] = made->direction(Side::kOutside).owner_offset[tag.tag];
+    made->answered_offset_[tag.tag] = made->direction(Side::kOutside).tables.owner_offset[tag.tag];
   }
   return std::shared_ptr<const FilterRules>(made);
 }
 
-Trait FilterRules::trait(Side from, uint8_t protocol, uint8_t tcp_flags, uint8_t icmp_type, uint8_t icmp_code) const {
+uint16_t FilterRules::base(Side from, uint8_t owner, uint8_t protocol, uint8_t tcp_flags, uint8_t icmp_type,
+                           uint8_t icmp_code) const {
   const uint8_t kind = wire_.kinds.kind(protocol, tcp_flags, icmp_type, icmp_code);
-  const Event event = flow_model::event_of(protocol, protocol == protocol::kTcp ? tcp_flags : icmp_type);
-  return make_trait(static_cast<unsigned>(event), wire_.way(from).heads.kind_class[kind] * Heads::kStates);
+  return static_cast<uint16_t>(direction(from).tables.owner_offset[owner] +
+                               wire_.way(from).heads.kind_class[kind] * Heads::kStates);
 }
 
 bool FilterRules::would_open(const FlowEntry& flow) const {
@@ -85,8 +88,8 @@ bool FilterRules::would_open(const FlowEntry& flow) const {
   const Opening packet = opening_of(key, opener);
   const Direction& d = direction(opener);
   const uint8_t owner = opener == Side::kInside ? flow.owner() : uint8_t{0};
-  const Trait seen = trait(opener, packet.protocol, packet.tcp_flags, packet.icmp_type, packet.icmp_code);
-  uint16_t verdict = d.heads[size_t{d.owner_offset[owner]} + offset_of(seen) + static_cast<size_t>(StateIndex::kNew)];
+  const size_t index = base(opener, owner, packet.protocol, packet.tcp_flags, packet.icmp_type, packet.icmp_code);
+  uint16_t verdict = d.heads[index + static_cast<size_t>(StateIndex::kNew)];
   if ((verdict & Heads::kColumn) != 0) {
     Questions question;
     question.count = 1;

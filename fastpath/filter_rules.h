@@ -25,16 +25,16 @@ class FilterRules {
 
   /// What depends on where a packet comes from.
   struct Direction {
-    std::array<uint16_t, OwnerTag::kCount> owner_offset{};  ///< By owner: where its heads begin; 0 for nobody.
-    std::vector<uint16_t> heads;                            ///< By owner's offset + trait's offset + StateIndex.
-    std::array<Trait, 257> traits;                          ///< TCP's by flags, then UDP's.
+    ParseTables tables{};
+    std::vector<uint16_t> heads;  ///< By an owner's offset + kStates · class of kinds + StateIndex.
     std::unique_ptr<Classifier> classifier;
   };
 
   [[nodiscard]] const WireRules& wire() const { return wire_; }
   [[nodiscard]] const Direction& direction(Side from) const { return directions_[static_cast<size_t>(from)]; }
-  /// Nobody's; an owner's has `owner_offset` in its upper half on top.
-  [[nodiscard]] Trait trait(Side from, uint8_t protocol, uint8_t tcp_flags, uint8_t icmp_type, uint8_t icmp_code) const;
+  /// Index of the heads for such packets of the owner: the one of the state kNew.
+  [[nodiscard]] uint16_t base(Side from, uint8_t owner, uint8_t protocol, uint8_t tcp_flags, uint8_t icmp_type,
+                              uint8_t icmp_code) const;
   /// By VerdictId: Verdict as a number.
   [[nodiscard]] const std::vector<uint8_t>& verdict_kind() const { return verdict_kind_; }
   /// By a flow's owner: what it adds to an index of heads for the answers to it. A guest's answers are forwarded to the

@@ -42,6 +42,36 @@ struct alignas(64) FlowBucket {
   }
 };
 
+/// What makes a table's hashes unpredictable.
+struct HashSeeds {
+  static constexpr uint64_t kMultiplier = 0x9E3779B97F4A7C15U;
+
+  /// Four parts of 32 bits out of 64 unpredictable ones.
+  static HashSeeds of(uint64_t seed) {
+    HashSeeds seeds{};
+    for (uint32_t& part : seeds.part) {
+      seed = (seed + kMultiplier) * 0xD6E8FEB86659FD93U;
+      part = static_cast<uint32_t>(seed >> 32);
+    }
+    seeds.part[3] |= 0x80000000;  // What ports are multiplied by is never small.
+    return seeds;
+  }
+
+  uint32_t part[4];
+};
+
+/// NH (Black et al., UMAC, 1999): sums of products of 32-bit words, so that eight keys are hashed at once where the
+/// processor can; then one round that lets every bit of the sum reach the bits that name buckets.
+[[nodiscard]] [[gnu::always_inline]] inline uint64_t hash_of(const FlowKey& key, const HashSeeds& seeds) {
+  const uint64_t inside = static_cast<uint32_t>(key.ends) + seeds.part[0];
+  const uint64_t outside = static_cast<uint32_t>(key.ends >> 32) + seeds.part[1];
+  const uint64_t ports = static_cast<uint32_t>(key.rest) + seeds.part[2];
+  const uint64_t flow_class = static_cast<uint32_t>(key.rest >> 32) + seeds.part[3];
+  uint64_t h = inside * outside + ports * flow_class;
+  h = (h ^ h >> 32) * HashSeeds::kMultiplier;
+  return h ^ h >> 32;
+}
+
 /// What an entry should look like if there is nothing to do but let its packet pass: refreshed in this tick already, of
 /// this generation, and, where it counts, of the packet's owner. Indexed by the entry's lower nine bits (class, phase,
 /// opener).
@@ -54,34 +84,29 @@ struct Expectation {
 /// linker must not find one of these functions twice.
 struct FlowSearch {
   static constexpr unsigned kExpectations = 512;
+  /// Buckets of the largest table: a place in it, counted in words of eight bytes, fits 31 bits.
+  static constexpr uint64_t kMaxBuckets = uint64_t{1} << 27;
 
   FlowBucket* buckets;
-  uint64_t mask;  ///< Number of buckets less one.
-  uint64_t seed[2];
-  uint32_t generation;                         ///< 0 or 1.
-  uint16_t now_ticks[16];                      ///< By phase.
-  uint16_t fresh_ticks[kFlowClassCount * 16];  ///< By class and phase: the last tick of a flow that is refreshed now.
+  uint32_t mask;  ///< Number of buckets less one.
+  HashSeeds seeds;
+  uint32_t generation;                                     ///< 0 or 1.
+  uint16_t now_ticks[16];                                  ///< By phase.
+  alignas(64) uint16_t fresh_ticks[kFlowClassCount * 16];  ///< By class and phase: a refreshed flow's last tick.
   Expectation expected[kExpectations];
 
-  [[nodiscard]] [[gnu::always_inline]] uint64_t hash(const FlowKey& key) const { return hash(key, seed[0], seed[1]); }
-  [[nodiscard]] [[gnu::always_inline]] static uint64_t hash(const FlowKey& key, uint64_t seed0, uint64_t seed1) {
-    // Twice: once is not enough for ports that count up, whose low bits would meet.
-    return fold_product(fold_product(key.ends ^ seed0, key.rest ^ seed1), 0x9E3779B97F4A7C15U);
+  [[nodiscard]] [[gnu::always_inline]] uint64_t hash(const FlowKey& key) const { return hash_of(key, seeds); }
+
+  [[nodiscard]] [[gnu::always_inline]] uint32_t first_bucket(uint64_t hash) const {
+    return static_cast<uint32_t>(hash) & mask;
   }
-  [[nodiscard]] [[gnu::always_inline]] uint64_t first_bucket(uint64_t hash) const { return hash & mask; }
-  [[nodiscard]] [[gnu::always_inline]] uint64_t second_bucket(uint64_t hash) const {
-    const uint64_t second = hash >> 32 & mask;
+  [[nodiscard]] [[gnu::always_inline]] uint32_t second_bucket(uint64_t hash) const {
+    const uint32_t second = static_cast<uint32_t>(hash >> 32) & mask;
     return second == first_bucket(hash) ? second ^ 1 : second;
   }
   [[nodiscard]] [[gnu::always_inline]] bool lives(uint32_t state) const {
     return static_cast<int16_t>((state >> FlowEntry::kTickShift) - now_ticks[state >> FlowEntry::kPhaseShift & 0xF]) >=
            0;
-  }
-
- private:
-  [[gnu::always_inline]] static uint64_t fold_product(uint64_t a, uint64_t b) {
-    const __uint128_t product = static_cast<__uint128_t>(a) * b;
-    return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
   }
 };
 

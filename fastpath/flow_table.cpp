@@ -36,9 +36,9 @@ size_t FlowTable::bytes_for(size_t flows) {
 
 FlowTable::FlowTable(Memory memory, uint64_t seed) : memory_(std::move(memory)) {
   search_.buckets = static_cast<FlowBucket*>(memory_.data());
-  search_.mask = std::bit_floor(memory_.bytes() / sizeof(FlowBucket)) - 1;
-  search_.seed[0] = seed ^ 0x9E3779B97F4A7C15U;
-  search_.seed[1] = std::rotl(seed, 32) * 0xD6E8FEB86659FD93U;
+  search_.mask = static_cast<uint32_t>(
+      std::min<uint64_t>(std::bit_floor(memory_.bytes() / sizeof(FlowBucket)), FlowSearch::kMaxBuckets) - 1);
+  search_.seeds = HashSeeds::of(seed);
   assert(bucket_count() >= 2);
   for (unsigned c = 1; c < kFlowClassCount; ++c) {
     for (unsigned p = 0; p < flow_model::kPhaseCount; ++p) {
@@ -144,8 +144,11 @@ FlowTable::Place FlowTable::insert(const FlowKey& key, uint64_t hash, Side opene
   place.entry = find(key, hash);
   if (place.entry == nullptr) place.entry = room_in(one);
   if (place.entry == nullptr) place.entry = room_in(two);
-  if (place.entry == nullptr) place.entry = displace_from(one);
-  if (place.entry == nullptr) place.entry = displace_from(two);
+  if (place.entry == nullptr) {
+    place.entry = displace_from(one);
+    if (place.entry == nullptr) place.entry = displace_from(two);
+    place.moved = place.entry != nullptr;
+  }
   if (place.entry == nullptr) {
     place.entry = evictable(one, two);
     if (place.entry == nullptr) return place;

@@ -25,12 +25,13 @@ class FlowTable {
   struct Place {
     FlowEntry* entry = nullptr;      ///< Nullptr: no room; everything nearby is established.
     std::optional<FlowKey> evicted;  ///< A flow that was never answered, or is over, and had to go.
+    bool moved = false;              ///< Another flow is in another entry now.
   };
 
   /// Bytes for a table that serves `flows` well: at most half full with them, at least two buckets.
   static size_t bytes_for(size_t flows);
-  /// The largest table of 2^n buckets that fits the memory, at least two buckets. `seed`: unpredictable, so that nobody
-  /// can choose addresses that meet in a bucket.
+  /// The largest table of 2^n buckets that fits the memory, from two buckets to 2^27 (8 GiB). `seed`: unpredictable, so
+  /// that nobody can choose addresses that meet in a bucket.
   FlowTable(Memory memory, uint64_t seed);
 
   /// Seconds from any start, never backwards. Costs a walk over the table when the sweep did not get round within some
@@ -68,7 +69,7 @@ class FlowTable {
   template <class Keep>
   void sweep(size_t buckets, Keep&& keep);
 
-  [[nodiscard]] size_t bucket_count() const { return search_.mask + 1; }
+  [[nodiscard]] size_t bucket_count() const { return size_t{search_.mask} + 1; }
   [[nodiscard]] size_t capacity() const { return bucket_count() * kEntriesPerBucket; }
   /// Entries in use; those that are over count until they are met.
   [[nodiscard]] size_t size() const { return size_; }

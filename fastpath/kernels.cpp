@@ -24,8 +24,12 @@ struct Usable {
   size_t count = 1;
 
   Usable() {
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2")) all[count++] = &kKernelsAvx2;
-    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi2")) {
+    const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2");
+    if (has_avx2) all[count++] = &kKernelsAvx2;
+    if (has_avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vbmi") && __builtin_cpu_supports("avx512vbmi2") &&
+        __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bitalg")) {
       all[count++] = &kKernelsAvx512;
     }
   }
@@ -36,10 +40,11 @@ class Exercise {
  public:
   Exercise() : buckets_(256), memory_(kBurst * kFrame) {
     flows_.buckets = buckets_.data();
-    flows_.mask = buckets_.size() - 1;
-    flows_.seed[0] = 1;
-    flows_.seed[1] = 3;
+    flows_.mask = static_cast<uint32_t>(buckets_.size() - 1);
+    flows_.seeds = HashSeeds::of(1);
+    std::ranges::fill(tables_.is_known, uint8_t{255});
     wire::FrameSpec spec;
+    spec.payload.resize(10);
     for (unsigned i = 0; i < kBurst; ++i) {
       spec.source_port = static_cast<Port>(1000 + i);
       spec.protocol = i % 4 == 3 ? protocol::kUdp : protocol::kTcp;
@@ -47,51 +52,25 @@ class Exercise {
       data_[i] = &memory_[i * kFrame];
       std::memcpy(data_[i], frame.data(), frame.size());
       length_[i] = static_cast<uint16_t>(frame.size());
-      live_[i] = static_cast<uint8_t>(i);
     }
   }
 
   /// Nanoseconds of one burst.
   double time(const Kernels& kernels) {
-    const ParseJob parse{Side::kInside,
-                         data_.data(),
-                         length_.data(),
-                         zeros_.data(),
-                         kBurst,
-                         traits_.data(),
-                         numbers_.data(),
-                         1,
-                         0,
-                         true,
-                         &flows_,
-                         key_.data(),
-                         hash_.data(),
-                         owner_.data(),
-                         trait_.data()};
-    LookUpJob look{Side::kInside,
-                   &flows_,
-                   &none_,
-                   live_.data(),
-                   kBurst,
-                   key_.data(),
-                   hash_.data(),
-                   owner_.data(),
-                   trait_.data(),
-                   numbers_.data(),
-                   numbers_.data(),
-                   numbers_.data(),
-                   entry_.data(),
-                   state_.data(),
-                   step_.data(),
-                   head_.data(),
-                   care_.data(),
-                   asked_.data(),
-                   0};
+    const ParseJob parse{Side::kInside, data_.data(), length_.data(), zeros_.data(), kBurst,
+                         &tables_,      0x3F,         true,           &flows_,       &work_};
+    LookUpJob look{Side::kInside, &flows_, kBurst, &steps_, heads_.data(), heads_.data(), &work_, 0, 0, 0, 0};
     constexpr int kRounds = 100;
     const auto start = std::chrono::steady_clock::now();
     for (int round = 0; round < kRounds; ++round) {
       kernels.parse(parse);
       kernels.look_up(look);
+      uint64_t live = ~uint64_t{0};
+      std::array<VerdictGroup, kVerdictGroups> groups;
+      const unsigned count = kernels.group(work_.head, live, groups.data());
+      kernels.count_bytes(length_.data(), groups.data(), count);
+      kernels.list(~look.asked, zeros_.data());
+      zeros_.fill(0);
     }
     const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - start;
     return took.count() / kRounds;
@@ -101,19 +80,15 @@ class Exercise {
   static constexpr size_t kFrame = 192;  // a line of cache more than a frame and what may be read behind it
 
   FlowSearch flows_{};
-  FlowEntry none_{};
+  ParseTables tables_{};
+  Steps steps_{};
+  BurstWork work_{};
   std::vector<FlowBucket> buckets_;
   std::vector<std::byte> memory_;
   std::array<std::byte*, kBurst> data_{};
-  std::array<uint16_t, kBurst> length_{}, step_{}, head_{};
-  std::array<uint8_t, kBurst> zeros_{}, live_{}, owner_{}, care_{}, asked_{};
-  std::array<Trait, 257> traits_{};
-  std::array<Trait, kBurst> trait_{};
-  alignas(64) std::array<FlowKey, kBurst> key_{};
-  std::array<uint64_t, kBurst> hash_{};
-  std::array<uint16_t, step_bits::kCount> numbers_{};
-  std::array<FlowEntry*, kBurst> entry_{};
-  std::array<uint32_t, kBurst> state_{};
+  std::array<uint16_t, kBurst> length_{};
+  std::array<uint8_t, kBurst> zeros_{};
+  std::array<uint16_t, 64> heads_{};
 };
 
 const Kernels& measure() {

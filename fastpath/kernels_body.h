@@ -38,16 +38,7 @@ alignas(64) constexpr uint8_t kKeep[128] = {
 /// payload in the upper. At least 64 bytes from `ip` on, and 8 beyond the end, may be read.
 [[gnu::always_inline]] inline uint64_t sums(const std::byte* ip, uint32_t total) {
   const uint32_t near = total < 64 ? total : 64;
-#if defined(__AVX512BW__) && defined(__AVX512VL__)
-  const __m512i bytes = _mm512_maskz_loadu_epi8(~uint64_t{0} >> (64 - near), ip);
-  const __m512i words =
-      _mm512_add_epi32(_mm512_and_si512(bytes, _mm512_set1_epi32(0xFFFF)), _mm512_srli_epi32(bytes, 16));
-  const __m256i low = _mm512_castsi512_si256(words);
-  const __m256i header = _mm256_maskz_mov_epi32(0x1F, low);
-  const __m256i rest = _mm256_add_epi32(_mm256_maskz_mov_epi32(0xF8, low), _mm512_extracti64x4_epi64(words, 1));
-  const __m256i pairs = _mm256_add_epi32(_mm256_unpacklo_epi32(header, rest), _mm256_unpackhi_epi32(header, rest));
-  const __m128i quads = _mm_add_epi32(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1));
-#elif defined(__AVX2__)
+#if defined(__AVX2__)
   const auto* keep = reinterpret_cast<const __m256i*>(kKeep + 64 - near);
   const auto* at = reinterpret_cast<const __m256i*>(ip);
   const auto words_of = [](__m256i bytes) {
@@ -148,20 +139,15 @@ constexpr uint32_t kDhcpPorts = kFrom == Side::kInside ? 68U << 16 | 67U : 67U <
 template <Side kFrom>
 [[gnu::always_inline]] inline uint64_t parse_from(const ParseJob& job) {
   // Copies: the compiler cannot know that no result is written over these.
-  const FlowSearch& search = *job.flows;
-  FlowBucket* const buckets = search.buckets;
-  const uint64_t mask = search.mask;
-  const uint64_t seed0 = search.seed[0], seed1 = search.seed[1];
-  const Trait* const traits = job.traits;
-  const uint16_t* const owner_offset = job.owner_offset;
+  FlowBucket* const buckets = job.flows->buckets;
+  const uint32_t mask = job.flows->mask;
+  const HashSeeds seeds = job.flows->seeds;
+  const ParseTables& tables = *job.tables;
+  const uint32_t udp_kind = tables.udp_kind;
   std::byte* const* const data = job.data;
   const uint16_t* const length = job.length;
   const uint8_t* const known_good = job.known_good;
-  FlowKey* const keys = job.key;
-  uint64_t* const hashes = job.hash;
-  uint8_t* const owners = job.owner;
-  Trait* const trait_of = job.trait;
-  const uint64_t known_tags = job.known_tags;
+  BurstWork& work = *job.work;
   const uint32_t tag_mask = job.tag_mask;
   const uint32_t strip_mask = job.strips_dscp ? 0xFC : 0;
   const unsigned count = job.count;
@@ -173,7 +159,7 @@ template <Side kFrom>
 
   uint64_t uncommon = 0;
   for (unsigned i = 0; i < count; ++i) {
-    std::byte* const ip = data[i] + 14;
+    const std::byte* const ip = data[i] + 14;
     const __m128i start = _mm_loadu_si128(reinterpret_cast<const __m128i*>(ip - 2));
 #if defined(__SSE4_1__)
     const auto is_plain = static_cast<uint32_t>(_mm_testz_si128(_mm_xor_si128(start, wanted), look_at));
@@ -182,13 +168,12 @@ template <Side kFrom>
     const auto is_plain =
         static_cast<uint32_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(differs, _mm_setzero_si128())) == 0xFFFF);
 #endif
-    const uint32_t tos = read8(ip + 1);
     const uint32_t total = read_big16(ip + 2);
     const uint32_t payload = total - 20;
     const uint32_t protocol = read8(ip + 9);
     const uint64_t addresses = __builtin_bswap64(read64(ip + 12));
     const uint32_t ports = __builtin_bswap32(read32(ip + 20));
-    const uint32_t tag = tos >> 2 & tag_mask;
+    const uint32_t tag = read8(ip + 1) >> 2 & tag_mask;
     const Common common = kCommonProtocols.of[protocol];
     const uint32_t udp = uint32_t{0} - common.is_udp;
 
@@ -196,13 +181,18 @@ template <Side kFrom>
     // and the end; UDP says where it ends, and that is the end.
     const uint32_t says = (read8(ip + 32) >> 2 & 0x3C & ~udp) | (read_big16(ip + 24) & udp);
     const uint32_t least = (20 & ~udp) | (payload & udp);
-    const uint32_t is_common =
-        is_plain & static_cast<uint32_t>(total + 14 <= length[i]) & static_cast<uint32_t>(total >= common.least) &
-        static_cast<uint32_t>(says - least <= payload - least) & static_cast<uint32_t>(ports != kDhcpPorts<kFrom>) &
-        static_cast<uint32_t>(known_tags >> tag);
+    const uint32_t is_common = is_plain & static_cast<uint32_t>(total + 14 <= length[i]) &
+                               static_cast<uint32_t>(total >= common.least) &
+                               static_cast<uint32_t>(says - least <= payload - least) &
+                               static_cast<uint32_t>(ports != kDhcpPorts<kFrom>) & tables.is_known[tag];
     if ((is_common & 1) == 0) [[unlikely]] {
       uncommon |= uint64_t{1} << i;
       sums_of[i] = excuse_of[i] = 0;
+      // Whatever is looked up for it is not used, but must exist.
+      work.hash[i] = 0;
+      work.bucket[i] = 0;
+      work.base[i] = 0;
+      work.event[i] = work.owner[i] = 0;
       continue;
     }
     // The pseudo header is the addresses, protocol and length (RFC 9293 section 3.1). A UDP packet may have no
@@ -217,25 +207,36 @@ template <Side kFrom>
     const uint64_t ends = kFrom == Side::kInside ? addresses >> 32 | addresses << 32 : addresses;
     const uint32_t end_ports = kFrom == Side::kInside ? ports >> 16 | ports << 16 : ports;
     const FlowKey key{ends, uint64_t{common.flow_class} << 32 | end_ports};
-    const uint64_t hash = FlowSearch::hash(key, seed0, seed1);
-    __builtin_prefetch(&buckets[hash & mask]);
-    keys[i] = key;
-    hashes[i] = hash;
-    owners[i] = static_cast<uint8_t>(tag);
-    trait_of[i] = traits[(read8(ip + 33) & ~udp) | (udp & 0x100)] + (uint32_t{owner_offset[tag]} << 16);
+    const uint64_t hash = hash_of(key, seeds);
+    const uint32_t bucket = static_cast<uint32_t>(hash) & mask;
+    __builtin_prefetch(&buckets[bucket]);
+    work.key[i] = key;
+    work.hash[i] = hash;
+    work.bucket[i] = bucket;
+    work.owner[i] = static_cast<uint8_t>(tag);
+    const uint32_t flags = read8(ip + 33);
+    constexpr auto kDatagram = static_cast<uint32_t>(flow_model::Event::kDatagram);
+    work.event[i] = static_cast<uint8_t>((tables.event[flags] & ~udp) | (kDatagram & udp));
+    const uint32_t kind = (tables.kind[flags] & ~udp) | (udp_kind & udp);
+    work.base[i] = static_cast<uint16_t>(tables.owner_offset[tag] + kind * 8);
+  }
+  const uint64_t all = count == 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1;
+  const uint64_t common = right_sums(sums_of, excuse_of, count) & ~uncommon & all;
+  if (strip_mask == 0) return all & ~common;
 
-    // The tag goes before the verdict: of a frame that is dropped nobody sees it. A frame that turns out to have a
-    // wrong checksum still has one. RFC 1624, in the byte order of the machine.
-    uint16_t checksum = static_cast<uint16_t>(read16(ip + 10));
+  // The tag goes before the verdict: of a frame that is dropped nobody sees it.
+  for (uint64_t left = common; left != 0; left &= left - 1) {
+    std::byte* const ip = data[__builtin_ctzll(left)] + 14;
+    // RFC 1624, in the byte order of the machine.
+    const uint32_t tos = read8(ip + 1);
     const auto removed = static_cast<uint16_t>((tos & strip_mask) << 8);
+    auto checksum = static_cast<uint16_t>(read16(ip + 10));
     checksum = static_cast<uint16_t>(checksum + removed);
     checksum = static_cast<uint16_t>(checksum + static_cast<uint16_t>(checksum < removed));
     ip[1] = static_cast<std::byte>(tos & ~strip_mask);
     __builtin_memcpy(ip + 10, &checksum, sizeof checksum);
   }
-  const uint64_t wrong = ~right_sums(sums_of, excuse_of, count);
-  const uint64_t all = count == 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1;
-  return uncommon | (wrong & all);
+  return all & ~common;
 }
 
 uint64_t parse(const ParseJob& job) {
@@ -243,16 +244,7 @@ uint64_t parse(const ParseJob& job) {
 }
 
 /// A bit for the entry of the bucket that has the key: 1 << kBitsPerEntry * its place; 0 where there is none.
-#if defined(__AVX512BW__) && defined(__AVX512VL__)
-constexpr unsigned kBitsPerEntry = 2;
-[[gnu::always_inline]] inline uint32_t matches(const FlowBucket& bucket, __m128i key) {
-  constexpr long long kMask = static_cast<long long>(uint64_t{FlowEntry::kClassMask} << 32 | 0xFFFFFFFF);
-  const __m512i mask = _mm512_broadcast_i32x4(_mm_set_epi64x(kMask, -1));
-  const __m512i entries = _mm512_and_si512(_mm512_load_si512(&bucket), mask);
-  const uint32_t halves = _mm512_cmpeq_epi64_mask(entries, _mm512_broadcast_i32x4(key));
-  return halves & halves >> 1 & 0x55;
-}
-#elif defined(__AVX2__)
+#if defined(__AVX2__)
 constexpr unsigned kBitsPerEntry = 2;
 [[gnu::always_inline]] inline uint32_t matches(const FlowBucket& bucket, __m128i key) {
   constexpr long long kMask = static_cast<long long>(uint64_t{FlowEntry::kClassMask} << 32 | 0xFFFFFFFF);
@@ -287,62 +279,50 @@ template <Side kFrom>
   const FlowSearch& search = *job.flows;
   FlowBucket* const buckets = search.buckets;
   const Expectation* const expected = search.expected;
-  FlowEntry* const none = job.none;
-  const uint8_t* const live = job.live;
-  const FlowKey* const keys = job.key;
-  const uint64_t* const hashes = job.hash;
-  const uint8_t* const owners = job.owner;
-  const Trait* const traits = job.trait;
-  const uint16_t* const steps = job.steps;
   const uint16_t* const heads = job.heads;
+  const uint16_t* const steps = job.steps->all;
   const uint16_t* const answered_offset = job.answered_offset;
-  FlowEntry** const entry_of = job.entry;
-  uint32_t* const seen_state = job.seen_state;
-  uint16_t* const step_of = job.step;
-  uint16_t* const head_of = job.head;
-  uint8_t* const care_of = job.care;
-  uint8_t* const asked = job.asked;
-  const unsigned live_count = job.live_count;
-  unsigned asked_count = 0;
-  for (unsigned j = 0; j < live_count; ++j) {
-    const unsigned i = live[j];
-    const __m128i wanted = _mm_load_si128(reinterpret_cast<const __m128i*>(&keys[i]));
-    const uint64_t hash = hashes[i];
-    FlowBucket* bucket = &buckets[search.first_bucket(hash)];
-    uint32_t match = matches(*bucket, wanted);
-    if ((static_cast<uint32_t>(match == 0) & static_cast<uint32_t>(bucket->overflowed())) != 0) [[unlikely]] {
-      bucket = &buckets[search.second_bucket(hash)];
-      match = matches(*bucket, wanted);
+  BurstWork& work = *job.work;
+  const uint32_t no_state = work.none.state;
+  const unsigned count = job.count;
+  uint64_t has_flow = 0, care = 0, moves = 0, asked = 0;
+  for (unsigned i = 0; i < count; ++i) {
+    const __m128i wanted = _mm_load_si128(reinterpret_cast<const __m128i*>(&work.key[i]));
+    uint32_t found = work.bucket[i];
+    uint32_t match = matches(buckets[found], wanted);
+    if ((static_cast<uint32_t>(match == 0) & static_cast<uint32_t>(buckets[found].overflowed())) != 0) [[unlikely]] {
+      found = search.second_bucket(work.hash[i]);
+      match = matches(buckets[found], wanted);
     }
     // Without a branch: whether a packet has a flow is what nobody can predict.
-    const uintptr_t hit = uintptr_t{0} - uintptr_t{match != 0};
-    const auto offset =
-        static_cast<uintptr_t>(__builtin_ctz(match | 1U << 3 * kBitsPerEntry)) * (sizeof(FlowEntry) / kBitsPerEntry);
-    FlowEntry* const entry = reinterpret_cast<FlowEntry*>(((reinterpret_cast<uintptr_t>(bucket) + offset) & hit) |
-                                                          (reinterpret_cast<uintptr_t>(none) & ~hit));
-
-    const uint32_t state = entry->state;
-    const Trait trait = traits[i];
-    const uint16_t step = steps[(state & step_bits::kStateBits) | event_of(trait)];
-    uint32_t index = offset_of(trait) + (step & step_bits::kState);
+    const uint32_t slot = static_cast<uint32_t>(__builtin_ctz(match | 1U << 3 * kBitsPerEntry)) / kBitsPerEntry;
+    const uint64_t hit = match != 0 ? 1 : 0;
+    const auto miss = static_cast<uint32_t>(hit - 1);
+    const uint32_t state = (buckets[found].entries[slot].state & ~miss) | (no_state & miss);
+    const uint16_t step = steps[(state & step_bits::kStateBits) | work.event[i]];
+    uint32_t index = uint32_t{work.base[i]} + (uint32_t{step} & step_bits::kState);
     const Expectation expectation = expected[state & (FlowSearch::kExpectations - 1)];
     uint32_t differs = state ^ expectation.state;
     if (kFrom == Side::kInside) {
-      differs = (differs ^ uint32_t{owners[i]} << FlowEntry::kOwnerShift) & expectation.mask;
+      differs = (differs ^ uint32_t{work.owner[i]} << FlowEntry::kOwnerShift) & expectation.mask;
     } else {
       differs &= 0xFFFF8000;
       index += answered_offset[state >> FlowEntry::kOwnerShift & 0x3F];
     }
     const uint16_t head = heads[index];
-    entry_of[i] = entry;
-    seen_state[i] = state;
-    step_of[i] = step;
-    head_of[i] = head;
-    care_of[i] = static_cast<uint8_t>(differs != 0);
-    asked[asked_count] = static_cast<uint8_t>(i);
-    asked_count += head >> 15;
+    work.found[i] = found;
+    work.slot[i] = static_cast<uint8_t>(slot);
+    work.state[i] = state;
+    work.head[i] = head;
+    has_flow |= hit << i;
+    care |= uint64_t{differs != 0} << i;
+    moves |= uint64_t{step} >> 15 << i;
+    asked |= uint64_t{head} >> 15 << i;
   }
-  job.asked_count = asked_count;
+  job.has_flow = has_flow;
+  job.care = care & has_flow;
+  job.moves = moves;
+  job.asked = asked;
 }
 
 void look_up(LookUpJob& job) {
@@ -353,9 +333,81 @@ void look_up(LookUpJob& job) {
   }
 }
 
+unsigned list(uint64_t set, uint8_t* places) {
+  unsigned count = 0;
+  for (; set != 0; set &= set - 1) places[count++] = static_cast<uint8_t>(__builtin_ctzll(set));
+  return count;
+}
+
+void ask(Side from, const BurstWork& work, uint64_t asked, Questions& questions, uint8_t* places) {
+  const bool out = from == Side::kInside;
+  uint32_t* const outside = out ? questions.destination : questions.source;
+  uint32_t* const inside = out ? questions.source : questions.destination;
+  uint16_t* const outside_port = out ? questions.port : questions.source_port;
+  uint16_t* const inside_port = out ? questions.source_port : questions.port;
+  const unsigned count = list(asked, places);
+  for (unsigned q = 0; q < count; ++q) {
+    const unsigned i = places[q];
+    const uint64_t ends = work.key[i].ends, rest = work.key[i].rest;
+    inside[q] = static_cast<uint32_t>(ends);
+    outside[q] = static_cast<uint32_t>(ends >> 32);
+    inside_port[q] = static_cast<uint16_t>(rest);
+    outside_port[q] = static_cast<uint16_t>(rest >> 16);
+    questions.column[q] = work.head[i] & 0x7FFF;
+  }
+  questions.count = count;
+}
+
+/// A bit for each of the 64 verdicts that is the wanted one.
+[[gnu::always_inline]] inline uint64_t equal_to(const uint16_t* verdict, uint16_t wanted) {
+  const __m128i all = _mm_set1_epi16(static_cast<short>(wanted));
+  uint64_t equal = 0;
+  for (unsigned i = 0; i < kBurst; i += 16) {
+    const auto* at = reinterpret_cast<const __m128i*>(verdict + i);
+    const __m128i sixteen =
+        _mm_packs_epi16(_mm_cmpeq_epi16(_mm_load_si128(at), all), _mm_cmpeq_epi16(_mm_load_si128(at + 1), all));
+    equal |= uint64_t{static_cast<uint32_t>(_mm_movemask_epi8(sixteen))} << i;
+  }
+  return equal;
+}
+
+unsigned group(const uint16_t* verdict, uint64_t& live, VerdictGroup* groups) {
+  unsigned count = 0;
+  while (live != 0 && count < kVerdictGroups) {
+    const uint16_t wanted = verdict[__builtin_ctzll(live)];
+    const uint64_t equal = equal_to(verdict, wanted);
+    groups[count++] = {equal & live, 0, wanted};
+    live &= ~equal;
+  }
+  return count;
+}
+
+void count_bytes(const uint16_t* length, VerdictGroup* groups, unsigned count) {
+  for (unsigned g = 0; g < count; ++g) {
+    uint64_t bytes = 0;
+    for (uint64_t left = groups[g].places; left != 0; left &= left - 1) bytes += length[__builtin_ctzll(left)];
+    groups[g].bytes = bytes;
+  }
+}
+
+uint64_t same_bucket(const BurstWork& work, unsigned place) {
+  const uint32_t wanted = work.bucket[place];
+  uint64_t same = 0;
+  for (unsigned i = 0; i < kBurst; ++i) same |= uint64_t{work.bucket[i] == wanted} << i;
+  return same;
+}
+
+void mark(uint64_t places, uint64_t accepted, Outcome* outcomes) {
+  for (unsigned i = 0; i < kBurst; ++i) {
+    const Outcome said = (accepted >> i & 1) != 0 ? Outcome::kAccepted : Outcome::kBlocked;
+    outcomes[i] = (places >> i & 1) != 0 ? said : outcomes[i];
+  }
+}
+
 }  // namespace
 
 extern const Kernels TAILS_KERNELS;
-const Kernels TAILS_KERNELS = {TAILS_KERNELS_NAME, &parse, &look_up};
+const Kernels TAILS_KERNELS = {TAILS_KERNELS_NAME, &parse,       &look_up, &ask, &group,
+                               &count_bytes,       &same_bucket, &mark,    &list};
 
 }  // namespace tails::fastpath

@@ -3,6 +3,8 @@
 #include <sys/mman.h>
 
 #include <cerrno>
+#include <cstdlib>
+#include <new>
 #include <string>
 
 namespace tails::fastpath {
@@ -29,5 +31,16 @@ Result<Memory> Memory::map(size_t bytes) {
   madvise(begin, size, MADV_HUGEPAGE);
   return Memory(begin, bytes, [data, whole](void*) { munmap(data, whole); });
 }
+
+void* allocate_in_huge_pages(size_t bytes) {
+  constexpr size_t kHuge = size_t{2} << 20;
+  const size_t alignment = bytes < kHuge ? 64 : kHuge;
+  void* data = std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+  if (data == nullptr) throw std::bad_alloc();
+  if (bytes >= kHuge) madvise(data, bytes / kHuge * kHuge, MADV_HUGEPAGE);
+  return data;
+}
+
+void free_in_huge_pages(void* data) noexcept { std::free(data); }
 
 }  // namespace tails::fastpath

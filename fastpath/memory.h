@@ -26,4 +26,23 @@ class Memory {
   size_t bytes_;
 };
 
+/// Aligned to 64 bytes or more. Throws std::bad_alloc, as containers want it.
+void* allocate_in_huge_pages(size_t bytes);
+void free_in_huge_pages(void* data) noexcept;
+
+/// Memory for containers, in transparent huge pages where the kernel has them: what is read at random, or in long rows,
+/// then misses fewer translations of addresses. For large things: smaller ones than a huge page come from the heap.
+template <class T>
+struct HugePages {
+  using value_type = T;
+
+  HugePages() = default;
+  template <class U>
+  HugePages(const HugePages<U>&) {}  // NOLINT(google-explicit-constructor): containers ask for it
+
+  T* allocate(size_t count) { return static_cast<T*>(allocate_in_huge_pages(count * sizeof(T))); }
+  void deallocate(T* data, size_t) { free_in_huge_pages(data); }
+  friend bool operator==(const HugePages&, const HugePages&) { return true; }
+};
+
 }  // namespace tails::fastpath

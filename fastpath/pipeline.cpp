@@ -11,8 +11,6 @@ namespace {
 
 using flow_model::Event;
 
-using Steps = std::array<uint16_t, step_bits::kCount>;
-
 /// flow_model::step for every phase, opener and event, packed, for packets of one side.
 Steps make_steps(Side from) {
   Steps steps{};
@@ -28,10 +26,11 @@ Steps make_steps(Side from) {
       step = flow_model::step(static_cast<Phase>(phase), direction, static_cast<Event>(event));
     }
     const bool needs_care = phase == 0 || step.opens || static_cast<unsigned>(step.next) != phase;
-    steps[i] = static_cast<uint16_t>(static_cast<unsigned>(state_index(step.state, direction)) |
-                                     static_cast<unsigned>(step.next) << step_bits::kPhaseShift |
-                                     (step.refreshes ? step_bits::kRefreshes : 0U) |
-                                     (step.opens ? step_bits::kOpens : 0U) | (needs_care ? step_bits::kCare : 0U));
+    steps.all[i] = static_cast<uint16_t>(static_cast<unsigned>(state_index(step.state, direction)) |
+                                         static_cast<unsigned>(step.next) << step_bits::kPhaseShift |
+                                         (step.refreshes ? step_bits::kRefreshes : 0U) |
+                                         (step.opens ? step_bits::kOpens : 0U) | (needs_care ? step_bits::kCare : 0U));
+    steps.brief[i] = static_cast<uint8_t>((steps.all[i] & step_bits::kState) | (needs_care ? 0x80 : 0));
   }
   return steps;
 }
@@ -43,18 +42,6 @@ constexpr bool is_invalid(uint16_t step) {
 }
 
 bool has_loopback_address(const FlowKey& key) { return key.inside() >> 24 == 127 || key.outside() >> 24 == 127; }
-
-/// What is asked for one packet of a side.
-template <Side kFrom>
-void ask(Questions& questions, const FlowKey& key, uint16_t head) {
-  const unsigned q = questions.count++;
-  const bool out = kFrom == Side::kInside;
-  questions.destination[q] = out ? key.outside() : key.inside();
-  questions.source[q] = out ? key.inside() : key.outside();
-  questions.port[q] = out ? key.outside_port() : key.inside_port();
-  questions.source_port[q] = out ? key.inside_port() : key.outside_port();
-  questions.column[q] = head & (Heads::kColumn - 1);
-}
 
 constexpr uint8_t kAcceptKind = static_cast<uint8_t>(Verdict::kAccept);
 
@@ -72,21 +59,49 @@ void strip_dscp(std::byte* ip) {
 
 }  // namespace
 
-/// What the stages hand on, by the frame's place in the burst.
+/// What the stages hand on. Sets of frames have a bit for each place in the burst.
 struct Pipeline::Scratch {
-  FlowKey key[kBurst];
-  uint64_t hash[kBurst];
-  FlowEntry* entry[kBurst];     ///< `none` where there is no flow.
-  uint32_t seen_state[kBurst];  ///< The entry's, as the first look found it.
-  Trait trait[kBurst];
-  uint16_t step[kBurst];
-  uint16_t head[kBurst];
-  uint8_t owner[kBurst];  ///< The frame's tag.
-  uint8_t care[kBurst];   ///< LookUpJob's.
-  uint8_t live[kBurst];   ///< Places of the packets that parsing left undecided.
-  FlowEntry none;         ///< Stands for "no flow": a flow of this side, now, in no phase.
+  BurstWork work;
+  uint64_t live = 0;      ///< Parsing left them undecided.
+  uint64_t passed = 0;    ///< Decided: they pass.
+  uint64_t has_flow = 0;  ///< The lookup found one.
+  uint64_t care = 0;      ///< LookUpJob's.
+  uint64_t moves = 0;
+  uint64_t asked = 0;
   unsigned inserted = 0;
+  bool is_disturbed = false;  ///< Entries of any flow may have changed.
+
+  [[nodiscard]] FlowEntry* entry(const FlowTable& flows, unsigned i) {
+    if ((has_flow >> i & 1) == 0) return &work.none;
+    return &flows.search().buckets[work.found[i]].entries[work.slot[i]];
+  }
 };
+
+namespace {
+
+struct NoWatch {
+  void lap(Stage) const {}
+};
+
+/// Adds the time since the lap before to a stage's.
+class StopWatch {
+ public:
+  explicit StopWatch(StageCycles& cycles) : cycles_(&cycles), since_(__builtin_ia32_rdtsc()) {}
+  void lap(Stage stage) {
+    const uint64_t now = __builtin_ia32_rdtsc();
+    (*cycles_)[static_cast<size_t>(stage)] += now - since_;
+    since_ = now;
+  }
+
+ private:
+  StageCycles* cycles_;
+  uint64_t since_;
+};
+
+constexpr uint64_t bit(unsigned place) { return uint64_t{1} << place; }
+unsigned first_of(uint64_t set) { return static_cast<unsigned>(std::countr_zero(set)); }
+
+}  // namespace
 
 Pipeline::Pipeline(std::shared_ptr<const FilterRules> rules, FlowTable flows, const Kernels& kernels)
     : rules_(std::move(rules)),
@@ -108,28 +123,41 @@ void Pipeline::sweep(size_t buckets) {
 
 void Pipeline::process(Side from, Burst& burst) {
   if (from == Side::kInside) {
-    process_from<Side::kInside>(burst);
+    process_from<Side::kInside>(burst, NoWatch());
   } else {
-    process_from<Side::kOutside>(burst);
+    process_from<Side::kOutside>(burst, NoWatch());
   }
 }
 
-template <Side kFrom>
-void Pipeline::process_from(Burst& burst) {
-  Scratch s;
-  burst.passed_count = burst.dropped_count = 0;
-  const unsigned live = parse<kFrom>(burst, s);
-  look_up<kFrom>(s, live);
-  commit<kFrom>(burst, s, live);
-  sweep(1 + burst.count / 32);
+void Pipeline::process(Side from, Burst& burst, StageCycles& cycles) {
+  if (from == Side::kInside) {
+    process_from<Side::kInside>(burst, StopWatch(cycles));
+  } else {
+    process_from<Side::kOutside>(burst, StopWatch(cycles));
+  }
 }
 
-/// Fills in key, hash, owner and trait of each frame, or its outcome. Returns how many are undecided.
+template <Side kFrom, class Watch>
+void Pipeline::process_from(Burst& burst, Watch watch) {
+  Scratch s;
+  parse<kFrom>(burst, s);
+  watch.lap(Stage::kParse);
+  look_up<kFrom>(burst, s);
+  watch.lap(Stage::kLookUp);
+  if (s.asked != 0) classify<kFrom>(s);
+  watch.lap(Stage::kClassify);
+  commit<kFrom>(burst, s);
+  watch.lap(Stage::kCommit);
+  sweep(1);
+  watch.lap(Stage::kSweep);
+}
+
+/// Fills in key, hash, owner and event of each frame, or its outcome.
 ///
 /// The common frame is looked at by the kernel. Whatever differs in anything goes to the slow parser, which knows all
 /// the ways in which frames can be wrong.
 template <Side kFrom>
-unsigned Pipeline::parse(Burst& burst, Scratch& s) {
+void Pipeline::parse(Burst& burst, Scratch& s) {
   const WireView& view = rules_->wire().view;
   const bool uses_dscp = view.owner_source == OwnerSource::kDscp;
   const ParseJob job{kFrom,
@@ -137,28 +165,18 @@ unsigned Pipeline::parse(Burst& burst, Scratch& s) {
                      burst.length,
                      burst.known_good,
                      burst.count,
-                     rules_->direction(kFrom).traits.data(),
-                     rules_->direction(kFrom).owner_offset.data(),
-                     rules_->wire().known_tags,
-                     uses_dscp && kFrom == Side::kInside ? uint32_t{0x3F} : uint32_t{0},
+                     &rules_->direction(kFrom).tables,
+                     static_cast<uint8_t>(uses_dscp && kFrom == Side::kInside ? 0x3F : 0),
                      uses_dscp,
                      &flows_.search(),
-                     s.key,
-                     s.hash,
-                     s.owner,
-                     s.trait};
+                     &s.work};
   const uint64_t uncommon = kernels_->parse(job);
-  unsigned live = 0;
-  for (unsigned i = 0; i < burst.count; ++i) {
-    burst.trim[i] = 0;
-    s.live[live] = static_cast<uint8_t>(i);
-    if ((uncommon >> i & 1) != 0) [[unlikely]] {
-      live += parse_slowly<kFrom>(burst, s, i) ? 1U : 0U;
-    } else {
-      ++live;
-    }
+  std::memset(burst.trim, 0, sizeof burst.trim);
+  s.live = ~uncommon & (burst.count == kBurst ? ~uint64_t{0} : bit(burst.count) - 1);
+  for (uint64_t left = uncommon; left != 0; left &= left - 1) {
+    const unsigned i = first_of(left);
+    if (parse_slowly<kFrom>(burst, s, i)) s.live |= bit(i);
   }
-  return live;
 }
 
 /// As `Judge` reads frames. True when the packet is undecided.
@@ -168,7 +186,9 @@ bool Pipeline::parse_slowly(Burst& burst, Scratch& s, unsigned i) {
   std::byte* const frame = burst.data[i];
   const wire::Bytes bytes(frame, burst.length[i]);
   const auto decide = [&](Outcome outcome) {
-    decide_unjudged(burst, i, outcome);
+    burst.outcome[i] = outcome;
+    outcomes_[static_cast<size_t>(outcome)].add(burst.length[i]);
+    if (passes(outcome)) s.passed |= bit(i);
     return false;
   };
 
@@ -201,138 +221,176 @@ bool Pipeline::parse_slowly(Burst& burst, Scratch& s, unsigned i) {
   }
   if (view.pass_dhcp && is_dhcp(kFrom, ip)) return decide(Outcome::kDhcp);
   if (!rules_->knows(tag)) return decide(Outcome::kUnknownTag);
-  s.key[i] = flow_key(kFrom, ip.tuple());
-  s.hash[i] = flows_.hash(s.key[i]);
-  flows_.prefetch(s.hash[i]);
-  s.owner[i] = tag;
-  s.trait[i] = rules_->trait(kFrom, ip.protocol, ip.tcp_flags, ip.icmp_type, ip.icmp_code) +
-               make_trait(0, rules_->direction(kFrom).owner_offset[tag]);
+  BurstWork& work = s.work;
+  work.key[i] = flow_key(kFrom, ip.tuple());
+  work.hash[i] = flows_.hash(work.key[i]);
+  work.bucket[i] = flows_.search().first_bucket(work.hash[i]);
+  flows_.prefetch(work.hash[i]);
+  work.owner[i] = tag;
+  const uint8_t flags_or_type = ip.protocol == protocol::kTcp ? ip.tcp_flags : ip.icmp_type;
+  work.event[i] = static_cast<uint8_t>(flow_model::event_of(ip.protocol, flags_or_type));
+  work.base[i] = rules_->base(kFrom, tag, ip.protocol, ip.tcp_flags, ip.icmp_type, ip.icmp_code);
   return true;
 }
 
-/// The entry of each packet's flow, and its head by what the entry says; then the verdicts that the heads leave open.
+/// The entry of each packet's flow, and its head by what the entry says.
 template <Side kFrom>
-void Pipeline::look_up(Scratch& s, unsigned live) {
-  const FilterRules::Direction& direction = rules_->direction(kFrom);
-  s.none = {0, 0,
-            static_cast<uint32_t>(kFrom) << FlowEntry::kOpenerShift | uint32_t{flows_.search().now_ticks[0]}
-                                                                          << FlowEntry::kTickShift};
-  flows_.set_current(s.none);
-
-  uint8_t asked[kBurst];
+void Pipeline::look_up(const Burst& burst, Scratch& s) {
+  s.work.none = {0, 0,
+                 static_cast<uint32_t>(kFrom) << FlowEntry::kOpenerShift | uint32_t{flows_.search().now_ticks[0]}
+                                                                               << FlowEntry::kTickShift};
+  flows_.set_current(s.work.none);
   LookUpJob job{kFrom,
                 &flows_.search(),
-                &s.none,
-                s.live,
-                live,
-                s.key,
-                s.hash,
-                s.owner,
-                s.trait,
-                kSteps[static_cast<size_t>(kFrom)].data(),
-                direction.heads.data(),
+                burst.count,
+                &kSteps[static_cast<size_t>(kFrom)],
+                rules_->direction(kFrom).heads.data(),
                 rules_->answered_offset().data(),
-                s.entry,
-                s.seen_state,
-                s.step,
-                s.head,
-                s.care,
-                asked,
+                &s.work,
+                0,
+                0,
+                0,
                 0};
   kernels_->look_up(job);
-  if (job.asked_count == 0) return;
-  Questions questions;
-  for (unsigned q = 0; q < job.asked_count; ++q) ask<kFrom>(questions, s.key[asked[q]], s.head[asked[q]]);
-  VerdictId answers[kBurst];
-  direction.classifier->classify(questions, answers);
-  for (unsigned q = 0; q < job.asked_count; ++q) s.head[asked[q]] = answers[q];
+  s.has_flow = job.has_flow & s.live;
+  s.care = job.care & s.live;
+  s.moves = job.moves & s.live;
+  s.asked = job.asked & s.live;
 }
 
-/// In the order of the burst: what the verdicts do to the flows. A packet whose flow changed since the first look,
-/// because of one before it in this burst, is looked at again.
+/// The verdicts that the heads leave open.
 template <Side kFrom>
-void Pipeline::commit(Burst& burst, Scratch& s, unsigned live) {
-  const uint8_t* const verdict_kind = rules_->verdict_kind().data();
-  Count* const verdict_counts = verdicts_.data();
-  Count all, accepted;
-  for (unsigned j = 0; j < live; ++j) {
-    const unsigned i = s.live[j];
-    FlowEntry* const entry = s.entry[i];
-    VerdictId verdict = s.head[i];
-    auto accepts = static_cast<unsigned>(verdict_kind[verdict] == kAcceptKind);
-    const uint16_t length = burst.length[i];
-    const unsigned is_special = static_cast<unsigned>(s.inserted != 0) | s.care[i] |
-                                (accepts & static_cast<unsigned>(s.step[i] >> 15)) |
-                                static_cast<unsigned>(entry->state != s.seen_state[i]);
-    Outcome outcome = accepts != 0 ? Outcome::kAccepted : Outcome::kBlocked;
-    if (is_special != 0) [[unlikely]] {
-      outcome = commit_special<kFrom>(s, i, verdict, outcome);
-      accepts = passes(outcome) ? 1 : 0;
-      if (outcome > Outcome::kBlocked) {
-        outcomes_[static_cast<size_t>(outcome)].add(length);
-        burst.outcome[i] = outcome;
-        burst.dropped[burst.dropped_count++] = static_cast<uint8_t>(i);
-        continue;
-      }
-    }
+void Pipeline::classify(Scratch& s) {
+  Questions questions;
+  uint8_t places[kBurst];
+  kernels_->ask(kFrom, s.work, s.asked, questions, places);
+  VerdictId answers[kBurst];
+  rules_->direction(kFrom).classifier->classify(questions, answers);
+  for (unsigned q = 0; q < questions.count; ++q) s.work.head[places[q]] = answers[q];
+}
+
+/// What the verdicts do: most packets are only counted, all of a verdict at once. Those that change a flow come in the
+/// order of the burst, each with all that follow it in its bucket: what the first look said of them may be wrong by
+/// then.
+template <Side kFrom>
+void Pipeline::commit(Burst& burst, Scratch& s) {
+  const uint8_t* const kind = rules_->verdict_kind().data();
+  const uint64_t all = burst.count == kBurst ? ~uint64_t{0} : bit(burst.count) - 1;
+  for (uint64_t left = all & ~s.live; left != 0; left &= left - 1)
+    s.work.head[first_of(left)] = VerdictTable::kPlainDrop;
+
+  VerdictGroup groups[kVerdictGroups];
+  uint64_t rare = s.live;
+  const unsigned group_count = kernels_->group(s.work.head, rare, groups);
+  uint64_t accepted = 0;
+  for (unsigned g = 0; g < group_count; ++g) {
+    if (kind[groups[g].verdict] == kAcceptKind) accepted |= groups[g].places;
+  }
+  for (uint64_t left = rare; left != 0; left &= left - 1) {
+    if (kind[s.work.head[first_of(left)]] == kAcceptKind) accepted |= left & -left;
+  }
+  std::memcpy(burst.verdict, s.work.head, sizeof burst.verdict);
+  kernels_->mark(s.live, accepted, burst.outcome);
+
+  const uint64_t special = s.care | (s.moves & accepted);
+  if (special != 0) {
+    commit_special<kFrom>(burst, s, special, accepted);
+    rare &= s.live;
+    for (unsigned g = 0; g < group_count; ++g) groups[g].places &= s.live;
+  }
+  kernels_->count_bytes(burst.length, groups, group_count);
+  Count passed, blocked;
+  for (unsigned g = 0; g < group_count; ++g) {
+    const Count count{static_cast<uint64_t>(std::popcount(groups[g].places)), groups[g].bytes};
+    verdicts_[groups[g].verdict].add(count);
+    (kind[groups[g].verdict] == kAcceptKind ? passed : blocked).add(count);
+  }
+  outcomes_[static_cast<size_t>(Outcome::kAccepted)].add(passed);
+  outcomes_[static_cast<size_t>(Outcome::kBlocked)].add(blocked);
+  for (uint64_t left = rare; left != 0; left &= left - 1) {
+    const unsigned i = first_of(left);
+    count(burst, s.work.head[i], i, burst.outcome[i]);
+  }
+  s.passed |= accepted & s.live;
+  burst.passed_set = s.passed;
+  burst.passed_count = kernels_->list(s.passed, burst.passed);
+  burst.dropped_count = kernels_->list(all & ~s.passed, burst.dropped);
+}
+
+void Pipeline::count(const Burst& burst, VerdictId verdict, unsigned i, Outcome outcome) {
+  outcomes_[static_cast<size_t>(outcome)].add(burst.length[i]);
+  if (outcome == Outcome::kAccepted || outcome == Outcome::kBlocked) verdicts_[verdict].add(burst.length[i]);
+}
+
+/// Decides and counts the special packets; `live` keeps the others.
+template <Side kFrom>
+void Pipeline::commit_special(Burst& burst, Scratch& s, uint64_t special, uint64_t accepted) {
+  s.live &= ~special;
+  for (uint64_t left = special; left != 0; left &= left - 1) {
+    const unsigned i = first_of(left);
+    VerdictId verdict = s.work.head[i];
+    const Outcome first_look = (accepted >> i & 1) != 0 ? Outcome::kAccepted : Outcome::kBlocked;
+    const Outcome outcome = decide_special<kFrom>(s, i, verdict, first_look);
     burst.outcome[i] = outcome;
     burst.verdict[i] = verdict;
-    verdict_counts[verdict].add(length);
-    all.add(length);
-    accepted.add({accepts, length & (uint64_t{0} - accepts)});
-    burst.passed[burst.passed_count] = burst.dropped[burst.dropped_count] = static_cast<uint8_t>(i);
-    burst.passed_count += accepts;
-    burst.dropped_count += 1 - accepts;
+    count(burst, verdict, i, outcome);
+    if (passes(outcome)) s.passed |= bit(i);
+    const uint64_t related = s.is_disturbed ? s.live : kernels_->same_bucket(s.work, i) & s.live;
+    const uint64_t behind = related & (~uint64_t{1} << i);
+    left |= behind;
+    s.live &= ~behind;
   }
-  outcomes_[static_cast<size_t>(Outcome::kAccepted)].add(accepted);
-  outcomes_[static_cast<size_t>(Outcome::kBlocked)].add({all.packets - accepted.packets, all.bytes - accepted.bytes});
 }
 
 /// A packet for which the first look may not be the last word, or that changes its flow.
 template <Side kFrom>
-Outcome Pipeline::commit_special(Scratch& s, unsigned i, VerdictId& verdict, Outcome outcome) {
-  FlowEntry* const entry = s.entry[i];
-  const bool has_flow = entry != &s.none;
-  bool is_as_seen = entry->state == s.seen_state[i];
-  if (s.care[i] != 0) {
+Outcome Pipeline::decide_special(Scratch& s, unsigned i, VerdictId& verdict, Outcome outcome) {
+  FlowEntry* const entry = s.entry(flows_, i);
+  const bool has_flow = entry != &s.work.none;
+  bool is_as_seen = entry->state == s.work.state[i];
+  if ((s.care >> i & 1) != 0) {
     // Most only want their timeout to start again.
     is_as_seen = is_as_seen && flows_.lives(*entry) && flows_.is_current(*entry) && !is_strangers<kFrom>(s, i, *entry);
   }
   if (is_as_seen && s.inserted != 0) {
     // Entries may have been given away, and what had no flow may have one.
-    is_as_seen = has_flow ? FlowTable::is(*entry, s.key[i]) : flows_.find(s.key[i], s.hash[i]) == nullptr;
+    is_as_seen =
+        has_flow ? FlowTable::is(*entry, s.work.key[i]) : flows_.find(s.work.key[i], s.work.hash[i]) == nullptr;
   }
   if (!is_as_seen) return settle<kFrom>(s, i, verdict);
-  return outcome == Outcome::kAccepted ? pass<kFrom>(s, i, has_flow ? entry : nullptr, s.step[i]) : outcome;
+  const uint16_t step =
+      kSteps[static_cast<size_t>(kFrom)].all[(entry->state & step_bits::kStateBits) | s.work.event[i]];
+  return outcome == Outcome::kAccepted ? pass<kFrom>(s, i, has_flow ? entry : nullptr, step) : outcome;
 }
 
 /// Somebody else's packet in a flow that is not TCP, in the flow's own direction.
 template <Side kFrom>
 bool Pipeline::is_strangers(const Scratch& s, unsigned i, const FlowEntry& entry) {
-  return kFrom == Side::kInside && s.key[i].flow_class() != FlowClass::kTcp && entry.opener() == kFrom &&
-         entry.owner() != s.owner[i];
+  return kFrom == Side::kInside && s.work.key[i].flow_class() != FlowClass::kTcp && entry.opener() == kFrom &&
+         entry.owner() != s.work.owner[i];
 }
 
 /// What an accepted packet does to its flow.
 template <Side kFrom>
 Outcome Pipeline::pass(Scratch& s, unsigned i, FlowEntry* entry, uint16_t step) {
   // A flow that exists has no such address.
-  if (entry == nullptr && has_loopback_address(s.key[i])) return Outcome::kLoopbackAddress;
+  if (entry == nullptr && has_loopback_address(s.work.key[i])) return Outcome::kLoopbackAddress;
   if (is_invalid(step)) return Outcome::kAccepted;
   if ((step & step_bits::kOpens) == 0) {
     flows_.update(*entry, next_phase(step), (step & step_bits::kRefreshes) != 0);
     return Outcome::kAccepted;
   }
   ++s.inserted;
-  const auto place = flows_.insert(s.key[i], s.hash[i], kFrom, s.owner[i], next_phase(step));
+  const auto place = flows_.insert(s.work.key[i], s.work.hash[i], kFrom, s.work.owner[i], next_phase(step));
+  if (place.evicted || place.moved) s.is_disturbed = true;
   return place.entry == nullptr ? Outcome::kTableFull : Outcome::kAccepted;
 }
 
 /// One packet, all by itself, by what the table says now.
 template <Side kFrom>
 Outcome Pipeline::settle(Scratch& s, unsigned i, VerdictId& verdict) {
-  const FlowKey& key = s.key[i];
-  FlowEntry* entry = flows_.find(key, s.hash[i]);
+  const FlowKey& key = s.work.key[i];
+  FlowEntry* entry = flows_.find(key, s.work.hash[i]);
   if (entry != nullptr && !flows_.lives(*entry)) entry = nullptr;
   if (entry != nullptr && !flows_.is_current(*entry)) {
     if (rules_->would_open(*entry)) {
@@ -345,31 +403,21 @@ Outcome Pipeline::settle(Scratch& s, unsigned i, VerdictId& verdict) {
   verdict = VerdictTable::kPlainDrop;
   if (entry != nullptr && is_strangers<kFrom>(s, i, *entry)) return Outcome::kOwnerChanged;
 
-  const uint32_t state = entry == nullptr ? s.none.state : entry->state;
-  const uint16_t step = kSteps[static_cast<size_t>(kFrom)][(state & step_bits::kStateBits) | event_of(s.trait[i])];
+  const uint32_t state = entry == nullptr ? s.work.none.state : entry->state;
+  const uint16_t step = kSteps[static_cast<size_t>(kFrom)].all[(state & step_bits::kStateBits) | s.work.event[i]];
   const FilterRules::Direction& direction = rules_->direction(kFrom);
-  size_t index = size_t{offset_of(s.trait[i])} + (step & step_bits::kState);
+  size_t index = size_t{s.work.base[i]} + (step & step_bits::kState);
   if (kFrom == Side::kOutside && entry != nullptr) index += rules_->answered_offset()[entry->owner()];
   verdict = direction.heads[index];
   if ((verdict & Heads::kColumn) != 0) {
     Questions question;
-    ask<kFrom>(question, key, verdict);
+    uint8_t place[kBurst];
+    s.work.head[i] = verdict;
+    kernels_->ask(kFrom, s.work, bit(i), question, place);
     direction.classifier->classify(question, &verdict);
   }
   if (rules_->verdict_kind()[verdict] != kAcceptKind) return Outcome::kBlocked;
   return pass<kFrom>(s, i, entry, step);
-}
-
-/// A frame that never comes before the rules.
-void Pipeline::decide_unjudged(Burst& burst, unsigned i, Outcome outcome) {
-  burst.outcome[i] = outcome;
-  burst.verdict[i] = VerdictTable::kPlainDrop;
-  outcomes_[static_cast<size_t>(outcome)].add(burst.length[i]);
-  if (passes(outcome)) {
-    burst.passed[burst.passed_count++] = static_cast<uint8_t>(i);
-  } else {
-    burst.dropped[burst.dropped_count++] = static_cast<uint8_t>(i);
-  }
 }
 
 }  // namespace tails::fastpath

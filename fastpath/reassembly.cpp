@@ -29,7 +29,7 @@ void write_header_checksum(std::byte* ip, size_t bytes) {
 Reassembler::Reassembler(OwnerSource source, uint64_t seed, const Limits& limits)
     : source_(source),
       limits_(limits),
-      seeds_{seed ^ 0x9E3779B97F4A7C15U, std::rotl(seed, 32) * 0xD6E8FEB86659FD93U},
+      seeds_(HashSeeds::of(seed)),
       // Written before it is read: pages that no fragment needed are never touched.
       memory_(std::make_unique_for_overwrite<std::byte[]>(limits.fragments * limits.frame_bytes)),
       pieces_(limits.fragments),
@@ -109,7 +109,7 @@ Reassembler::Key Reassembler::key_of(Side from, const Fragment& fragment) const 
 }
 
 size_t Reassembler::bucket_of(const Key& key) const {
-  return FlowSearch::hash({key.ends, key.rest}, seeds_[0], seeds_[1]) & (buckets_.size() - 1);
+  return hash_of({key.ends, key.rest}, seeds_) & (buckets_.size() - 1);
 }
 
 Reassembler::Index Reassembler::find(const Key& key) const {

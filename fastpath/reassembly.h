@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "fastpath/count.h"
+#include "fastpath/flow_entry.h"
 #include "fastpath/fragment.h"
 #include "fastpath/wire_view.h"
 
@@ -144,7 +145,7 @@ class Reassembler {
 
   OwnerSource source_;
   Limits limits_;
-  std::array<uint64_t, 2> seeds_;
+  HashSeeds seeds_;
   uint64_t now_ = 0;
   std::unique_ptr<std::byte[]> memory_;  ///< A place for each piece's frame.
   std::vector<Piece> pieces_;
