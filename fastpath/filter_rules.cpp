@@ -42,7 +42,8 @@ Opening opening_of(const FlowKey& key, Side opener) {
 }  // namespace
 
 Result<std::shared_ptr<const FilterRules>> FilterRules::make(const ruleset::RuleSet& rules, const WireView& view,
-                                                             const AclMaker& acl) {
+                                                             const AclMaker& acl,
+                                                             std::optional<Classifier::Structure> structure) {
   auto wire = compile(rules, view);
   if (!wire) return tl::unexpected(wire.error());
   const std::shared_ptr<FilterRules> made(new FilterRules(*std::move(wire)));
@@ -62,7 +63,8 @@ Result<std::shared_ptr<const FilterRules>> FilterRules::make(const ruleset::Rule
       tables.kind[flags] = way.heads.kind_class[made->wire_.kinds.kind(protocol::kTcp, byte, 0, 0)];
     }
     tables.udp_kind = way.heads.kind_class[made->wire_.kinds.kind(protocol::kUdp, 0, 0, 0)];
-    direction.classifier = make_classifier(way, acl);
+    if (structure) direction.classifier = make_classifier(way, *structure, acl);
+    if (!direction.classifier) direction.classifier = make_classifier(way, acl);
   }
   for (size_t id = 0; id < made->wire_.verdicts.size(); ++id) {
     made->verdict_kind_.push_back(static_cast<uint8_t>(made->wire_.verdicts[static_cast<VerdictId>(id)].verdict));

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -19,9 +20,11 @@ namespace tails::fastpath {
 /// Immutable, shared by all lcores.
 class FilterRules {
  public:
-  /// Fails as `compile` does. `acl` offers rte_acl where there is one.
+  /// Fails as `compile` does. `acl` offers rte_acl where there is one. `structure`, for tests and benches: classifies
+  /// by this one wherever it can serve, whatever it costs; by default the cost model chooses.
   static Result<std::shared_ptr<const FilterRules>> make(const ruleset::RuleSet& rules, const WireView& view,
-                                                         const AclMaker& acl = {});
+                                                         const AclMaker& acl = {},
+                                                         std::optional<Classifier::Structure> structure = std::nullopt);
 
   /// What depends on where a packet comes from.
   struct Direction {

@@ -12,6 +12,7 @@
 #include "policy/lower_owner_tags.h"
 #include "ruleset/text_reader.h"
 #include "tests/fastpath/frame_source.h"
+#include "tests/fastpath/structures.h"
 #include "tests/policy/generators.h"
 
 namespace tails::fastpath {
@@ -19,8 +20,12 @@ namespace {
 
 using testing::Dice;
 
-std::shared_ptr<const FilterRules> filter_rules(const ruleset::RuleSet& rules, const WireView& view) {
-  auto made = FilterRules::make(rules, view);
+using Structure = Classifier::Structure;
+constexpr Structure kStructures[] = {Structure::kClassTable, Structure::kLineBlocks, Structure::kAcl, Structure::kScan};
+
+std::shared_ptr<const FilterRules> filter_rules(const ruleset::RuleSet& rules, const WireView& view,
+                                                std::optional<Structure> structure = std::nullopt) {
+  auto made = FilterRules::make(rules, view, acl_of, structure);
   EXPECT_TRUE(made) << made.error().message;
   return *made;
 }
@@ -62,42 +67,58 @@ std::string hex(const std::vector<std::byte>& bytes) {
   return text;
 }
 
-/// Runs pipeline and judge side by side on the same frames.
+/// A pipeline as it can be: by each of the kernels that this processor runs, by each structure.
+struct Contender {
+  std::string name;
+  std::optional<Structure> structure;  ///< Without one as the cost model chooses.
+  Pipeline pipeline;
+};
+
+/// Runs pipelines of all kinds and the judge side by side on the same frames.
 class Pair {
  public:
-  Pair(const Rules& rules, size_t flows)
-      : pipeline_(filter_rules(rules.set, rules.view), flow_table(flows)), judge_(rules.set, rules.view) {}
+  Pair(const Rules& rules, size_t flows) : judge_(rules.set, rules.view) {
+    const auto chosen = filter_rules(rules.set, rules.view);
+    for (const Kernels* kernels : usable_kernels()) {
+      contenders_.push_back({std::string(kernels->name), std::nullopt, Pipeline(chosen, flow_table(flows), *kernels)});
+    }
+    for (const Structure structure : kStructures) {
+      contenders_.push_back({std::string(to_string(structure)), structure,
+                             Pipeline(filter_rules(rules.set, rules.view, structure), flow_table(flows))});
+    }
+  }
 
   /// One burst. False (with a failure) where they differ.
   bool burst(Side from, const std::vector<std::vector<std::byte>>& frames) {
-    Frames memory;
-    auto burst = std::make_unique<Burst>();
-    for (const auto& frame : frames) memory.add(*burst, frame);
-    pipeline_.set_time(now);
-    pipeline_.process(from, *burst);
-    EXPECT_EQ(burst->passed_count + burst->dropped_count, frames.size());
-    passed = burst->passed_count;
-    for (unsigned i = 0; i < frames.size(); ++i) {
-      const Judge::Ruling ruling = judge_.judge(from, frames[i], now);
-      ++outcomes[static_cast<size_t>(ruling.outcome)];
-      const bool by_rules = ruling.outcome == Outcome::kAccepted || ruling.outcome == Outcome::kBlocked;
-      const WireVerdict said = pipeline_.rules().wire().verdicts[burst->verdict[i]];
-      if (burst->outcome[i] != ruling.outcome || (by_rules && said != WireVerdict{ruling.verdict, ruling.origin})) {
-        ADD_FAILURE() << "frame " << i << " of " << frames.size()
-                      << (from == Side::kInside ? " from inside: " : " from outside: ") << hex(frames[i])
-                      << "\njudge: " << name(ruling.outcome) << " origin " << ruling.origin
-                      << ", pipeline: " << name(burst->outcome[i]) << " origin " << said.origin << " at " << now
-                      << (ruling.packet ? "\n" + testing::describe(*ruling.packet) : "");
-        return false;
-      }
+    std::vector<Judge::Ruling> rulings;
+    for (const auto& frame : frames) {
+      rulings.push_back(judge_.judge(from, frame, now));
+      ++outcomes[static_cast<size_t>(rulings.back().outcome)];
     }
-    for (unsigned p = 0; p < burst->passed_count; ++p) expect_without_tag(*burst, burst->passed[p], frames);
+    for (Contender& contender : contenders_) {
+      if (!burst(contender, from, frames, rulings)) return false;
+    }
     return !::testing::Test::HasFailure();
   }
 
   void set_rules(const Rules& rules) {
-    while (!pipeline_.set_rules(filter_rules(rules.set, rules.view))) pipeline_.sweep(100);
+    const auto chosen = filter_rules(rules.set, rules.view);
+    for (auto& [name, structure, pipeline] : contenders_) {
+      const auto made = structure ? filter_rules(rules.set, rules.view, structure) : chosen;
+      while (!pipeline.set_rules(made)) pipeline.sweep(100);
+    }
     judge_.set_rules(rules.set, rules.view);
+  }
+
+  /// By contender and direction: what classifies now.
+  [[nodiscard]] std::vector<std::pair<Structure, Structure>> structures() const {
+    std::vector<std::pair<Structure, Structure>> all;
+    for (const Contender& contender : contenders_) {
+      const FilterRules& rules = contender.pipeline.rules();
+      all.emplace_back(rules.direction(Side::kInside).classifier->structure(),
+                       rules.direction(Side::kOutside).classifier->structure());
+    }
+    return all;
   }
 
   uint64_t now = 1000;
@@ -105,9 +126,37 @@ class Pair {
   size_t passed = 0;  ///< Of the last burst.
 
  private:
+  bool burst(Contender& contender, Side from, const std::vector<std::vector<std::byte>>& frames,
+             const std::vector<Judge::Ruling>& rulings) {
+    Pipeline& pipeline = contender.pipeline;
+    Frames memory;
+    auto burst = std::make_unique<Burst>();
+    for (const auto& frame : frames) memory.add(*burst, frame);
+    pipeline.set_time(now);
+    pipeline.process(from, *burst);
+    EXPECT_EQ(burst->passed_count + burst->dropped_count, frames.size());
+    passed = burst->passed_count;
+    for (unsigned i = 0; i < frames.size(); ++i) {
+      const Judge::Ruling& ruling = rulings[i];
+      const bool by_rules = ruling.outcome == Outcome::kAccepted || ruling.outcome == Outcome::kBlocked;
+      const WireVerdict said = pipeline.rules().wire().verdicts[burst->verdict[i]];
+      if (burst->outcome[i] != ruling.outcome || (by_rules && said != WireVerdict{ruling.verdict, ruling.origin})) {
+        ADD_FAILURE() << "frame " << i << " of " << frames.size()
+                      << (from == Side::kInside ? " from inside: " : " from outside: ") << hex(frames[i])
+                      << "\njudge: " << name(ruling.outcome) << " origin " << ruling.origin << ", pipeline by "
+                      << contender.name << ": " << name(burst->outcome[i]) << " origin " << said.origin << " at " << now
+                      << (ruling.packet ? "\n" + testing::describe(*ruling.packet) : "");
+        return false;
+      }
+    }
+    for (unsigned p = 0; p < burst->passed_count; ++p) expect_without_tag(pipeline, *burst, burst->passed[p], frames);
+    return true;
+  }
+
   /// What leaves bears no tag and is sound.
-  void expect_without_tag(const Burst& burst, unsigned i, const std::vector<std::vector<std::byte>>& came) {
-    const OwnerSource source = pipeline_.rules().wire().view.owner_source;
+  static void expect_without_tag(const Pipeline& pipeline, const Burst& burst, unsigned i,
+                                 const std::vector<std::vector<std::byte>>& came) {
+    const OwnerSource source = pipeline.rules().wire().view.owner_source;
     if (burst.outcome[i] == Outcome::kArp || source == OwnerSource::kNone) return;
     const wire::Bytes frame(burst.data[i] + burst.trim[i], size_t{burst.length[i]} - burst.trim[i]);
     const auto ethernet = wire::read_ethernet(frame);
@@ -119,7 +168,7 @@ class Pair {
     EXPECT_TRUE(source != OwnerSource::kDscp || ip.dscp() == 0);
   }
 
-  Pipeline pipeline_;
+  std::deque<Contender> contenders_;
   Judge judge_;
 };
 
@@ -148,6 +197,17 @@ TEST(Pipeline, SaysWhatTheJudgeSaysUnderTheTailsProfile) {
     EXPECT_TRUE(outcomes[o] > 20 || static_cast<Outcome>(o) == Outcome::kTableFull) << name(static_cast<Outcome>(o));
   }
 }
+TEST(Pipeline, ClassifiesByTheStructureThatIsForcedWhereItCanServe) {
+  const Pair pair(Rules(testing::profile("tails")), 64);
+  std::vector<std::pair<Structure, Structure>> expected(usable_kernels().size(),
+                                                        {Structure::kClassTable, Structure::kClassTable});
+  for (const Structure structure : kStructures) {
+    const Structure used = structure == Structure::kAcl && kAcl == 0 ? Structure::kClassTable : structure;
+    expected.emplace_back(used, used);
+  }
+  EXPECT_EQ(pair.structures(), expected);
+}
+
 TEST(Pipeline, SaysWhatTheJudgeSaysUnderTheI2pProfile) {
   expect_same({Rules(testing::profile("tails-i2p"))}, testing::seed_or(22), 10'000);
 }

@@ -15,13 +15,8 @@
 #endif
 
 namespace tails::fastpath {
-namespace {
-
-using Structure = Classifier::Structure;
-using testing::Dice;
 
 #ifdef TAILS_HAS_DPDK
-/// rte_acl, in an environment without devices, huge pages or files.
 std::unique_ptr<Classifier> acl_of(const Way& way) {
   static const auto eal = dpdk::Eal::start({"--no-huge", "--no-shconf", "--no-pci", "--no-telemetry", "-m", "1024",
                                             "-l", "0", "--log-level=error", "--file-prefix", "tails-iptc-test"});
@@ -30,6 +25,11 @@ std::unique_ptr<Classifier> acl_of(const Way& way) {
 #else
 std::unique_ptr<Classifier> acl_of(const Way&) { return nullptr; }
 #endif
+
+namespace {
+
+using Structure = Classifier::Structure;
+using testing::Dice;
 
 /// Says what a packet's fate is by heads and one kind of classifier, for both directions.
 class Compiled {

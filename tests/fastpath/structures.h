@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,6 +20,9 @@ inline constexpr size_t kAcl = 1;
 #else
 inline constexpr size_t kAcl = 0;
 #endif
+
+/// rte_acl for the way, in an environment without devices, huge pages or files. Nullptr where DPDK is not at hand.
+std::unique_ptr<Classifier> acl_of(const Way& way);
 
 /// What a comparison found.
 struct Comparison {
