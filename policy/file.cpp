@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -127,9 +128,44 @@ Result<Document> read_at(int folder, const std::string& name, const std::string&
   return document;
 }
 
+/// The folders above `path`, which is absolute, each as wherever its links lead.
+Result<void> trust_folders_above(const std::string& path, const std::string& named) {
+  for (std::string folder = path; folder.size() > 1;) {
+    folder.resize(std::max<size_t>(folder.rfind('/'), 1));
+    struct stat status {};
+    if (::stat(folder.c_str(), &status) != 0) return refused(folder, "examine", errno);
+    // Nobody takes or renames there what is not his: /tmp.
+    if ((status.st_mode & S_ISVTX) != 0) status.st_mode &= ~static_cast<mode_t>(S_IWGRP | S_IWOTH);
+    if (const auto error = distrust(folder, status)) {
+      return rejected(named, "is not safe: " + error->value().message, error->value().remedy);
+    }
+  }
+  return {};
+}
+
+/// Whoever may write to a folder on the way can put another file in the place of one that he may not write to, or turn
+/// a link. Of root's runs only: who looks at a file of his own with no more than his own rights trusts himself.
+Result<void> trust_way_to(const std::string& path) {
+  if (geteuid() != 0) return {};
+  const auto whole = [](const std::string& name) {
+    const std::unique_ptr<char, decltype(&std::free)> text(::realpath(name.c_str(), nullptr), &std::free);
+    return text == nullptr ? std::string() : std::string(text.get());
+  };
+  const std::string as_named = path.starts_with('/') ? path : whole(".") + "/" + path;
+  if (auto trusted = trust_folders_above(as_named, path); !trusted) return trusted;
+  const std::string real = whole(path);
+  if (real.empty()) return refused(path, "examine", errno);
+  return trust_folders_above(real, path);
+}
+
 }  // namespace
 
-Result<Document> read_policy_file(const std::string& path) { return read_at(AT_FDCWD, path, path); }
+Result<Document> read_policy_file(const std::string& path) {
+  auto document = read_at(AT_FDCWD, path, path);
+  if (!document) return document;
+  if (auto trusted = trust_way_to(path); !trusted) return tl::unexpected(trusted.error());
+  return document;
+}
 
 namespace {
 
@@ -141,6 +177,7 @@ Result<std::vector<Document>> read_folder(const std::string& folder, bool is_ses
   struct stat status {};
   if (fstat(fd->get(), &status) != 0) return refused(folder, "examine", errno);
   if (auto error = distrust(folder, status)) return *error;
+  if (auto trusted = trust_way_to(folder); !trusted) return tl::unexpected(trusted.error());
 
   const std::unique_ptr<DIR, CloseFolder> listing(fdopendir(fd->get()));
   if (listing == nullptr) return refused(folder, "list", errno);

@@ -143,6 +143,43 @@ TEST_F(PolicyFile, IsNotUtf8) {
   }
 }
 
+// ---- The way to it ----
+
+TEST_F(PolicyFile, LiesInAFolderThatOthersMayWriteTo) {
+  if (geteuid() != 0) GTEST_SKIP() << "of root's runs only";
+  write(path_, "schema = 1\n");
+  ASSERT_EQ(chmod(folder_.c_str(), 0777), 0);
+  EXPECT_EQ(said(),
+            path_ + " is not safe: " + folder_ + " is writable by everyone\nTake that away: chmod go-w " + folder_);
+  EXPECT_EQ(kind(), ErrorKind::kRejected);
+  ASSERT_EQ(chmod(folder_.c_str(), 01777), 0);
+  EXPECT_TRUE(read_policy_file(path_)) << "as /tmp, where nobody takes what is not his";
+}
+
+TEST_F(PolicyFile, LiesBelowAFolderOfSomeoneElse) {
+  if (geteuid() != 0) GTEST_SKIP() << "of root's runs only";
+  const std::string inner = folder_ + "/inner";
+  ASSERT_EQ(mkdir(inner.c_str(), 0755), 0);
+  path_ = inner + "/policy.toml";
+  write(path_, "schema = 1\n");
+  ASSERT_EQ(chown(folder_.c_str(), 1234, 1234), 0);
+  EXPECT_EQ(said(), path_ + " is not safe: " + folder_ +
+                        " belongs to user 1234, who could change it\nGive it to root: chown root " + folder_);
+}
+
+TEST_F(PolicyFile, IsReachedByALinkThatOthersMayTurn) {
+  if (geteuid() != 0) GTEST_SKIP() << "of root's runs only";
+  const std::string safe = folder_ + "/safe", open = folder_ + "/open";
+  ASSERT_EQ(mkdir(safe.c_str(), 0755), 0);
+  ASSERT_EQ(mkdir(open.c_str(), 0755), 0);
+  write(safe + "/policy.toml", "schema = 1\n");
+  ASSERT_EQ(symlink("../safe", (open + "/link").c_str()), 0);
+  path_ = open + "/link/policy.toml";
+  EXPECT_TRUE(read_policy_file(path_));
+  ASSERT_EQ(chmod(open.c_str(), 0777), 0);
+  EXPECT_EQ(said(), path_ + " is not safe: " + open + " is writable by everyone\nTake that away: chmod go-w " + open);
+}
+
 // ---- Drop-ins ----
 
 TEST_F(PolicyFile, HasItsDropInsInTheOrderOfTheirNames) {
