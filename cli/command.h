@@ -95,6 +95,7 @@ struct Command {
   std::span<const OptionSpec> options = {};
   OperandSpec operands = {};
   std::string_view example = {};  ///< One or more lines as typed at a shell.
+  std::string_view row = {};      ///< Of confine/rows.h; empty: the one with this name.
   /// Prints its answer itself; what it returns as an Error the caller prints.
   Result<ExitStatus> (*run)(const Invocation&) = nullptr;
 };

@@ -14,7 +14,8 @@
 namespace tails::cli {
 namespace {
 
-Command with(Command command, Result<ExitStatus> (*run)(const Invocation&)) {
+Command with(Command command, std::string_view row, Result<ExitStatus> (*run)(const Invocation&)) {
+  command.row = row;
   command.run = run;
   return command;
 }
@@ -32,8 +33,9 @@ constexpr auto* run_bench = without_dpdk;
 }  // namespace
 
 std::span<const Command> commands() {
-  static const std::vector table{with(kFastpathRun, run_filter), with(kFastpathReplay, replay_capture),
-                                 with(kBench, run_bench)};
+  static const std::vector table{with(kFastpathRun, "tails-iptc-fastpath run", run_filter),
+                                 with(kFastpathReplay, "tails-iptc-fastpath replay", replay_capture),
+                                 with(kBench, "tails-iptc-fastpath bench", run_bench)};
   return table;
 }
 

@@ -1,9 +1,15 @@
 #include <unistd.h>
 
+#include <cstdlib>
+#include <optional>
+#include <vector>
+
 #include <fmt/format.h>
 
 #include "cli/commands.h"
+#include "cli/confinement.h"
 #include "cli/help.h"
+#include "cli/hook.h"
 #include "cli/json.h"
 #include "cli/log.h"
 #include "cli/parse.h"
@@ -33,7 +39,9 @@ ExitStatus run(std::span<const char* const> words) {
     case Request::Kind::kVersion: print(fmt::format("tails-iptc {}\n", TAILS_VERSION)); return ExitStatus::kDone;
     case Request::Kind::kRun: break;
   }
-  const Result<ExitStatus> status = request->command->run(invocation);
+  const Result<void> confined = confine_to(*request->command, request->arguments);
+  const Result<ExitStatus> status =
+      confined ? request->command->run(invocation) : Result<ExitStatus>(tl::unexpected(confined.error()));
   progress::end();
   if (status) return *status;
   log::error(status.error());
@@ -41,9 +49,33 @@ ExitStatus run(std::span<const char* const> words) {
   return exit_status(status.error().kind);
 }
 
+/// As a hook of NetworkManager or ifupdown: nullopt where this is none.
+std::optional<ExitStatus> run_as_hook(std::span<const char* const> words) {
+  const auto variable = [](const char* name) -> std::optional<std::string> {
+    const char* value = std::getenv(name);
+    return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+  };
+  const Result<std::optional<HookRun>> hook = read_hook(words, variable);
+  if (hook && !*hook) return std::nullopt;
+  log::set_up(Screen::on(STDERR_FILENO, ColourChoice::kNever), 0);
+  if (!hook) {
+    log::error(hook.error());
+    return exit_status(hook.error().kind);
+  }
+  take_environment(**hook);
+  if ((*hook)->words.empty() || hooks_wait_for_apply()) return ExitStatus::kDone;
+  for (const std::string& name : (*hook)->refused) {
+    log::warning(fmt::format("{} is not used: it holds more than addresses", name));
+  }
+  std::vector<const char*> command_line;
+  for (const std::string& word : (*hook)->words) command_line.push_back(word.c_str());
+  return run(command_line);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const std::span<const char* const> words(argv, static_cast<size_t>(argc));
+  if (const std::optional<ExitStatus> status = run_as_hook(words)) return static_cast<int>(*status);
   return static_cast<int>(run(words.subspan(argc > 0 ? 1 : 0)));
 }

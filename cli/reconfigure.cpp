@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <string>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -16,6 +18,7 @@
 #include "cli/rule_counts.h"
 #include "cli/run_lock.h"
 #include "cli/transaction_report.h"
+#include "confine/confine.h"
 #include "host/clearnet_resolver.h"
 #include "policy/system_environment.h"
 
@@ -90,6 +93,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
   if (!found) return refused(found.error());
   const InCharge& charge = *found;
   if (charge.is_lockdown) {
+    if (const auto settled = confine::settle(); !settled) return refused(settled.error());
     const Result<iptc::Outcome> outcome =
         iptc::lockdown(system.get(), transaction_options(invocation.global, kLockdownName));
     if (!outcome) return refused(outcome.error());
@@ -99,6 +103,11 @@ Result<ExitStatus> run(const Invocation& invocation) {
 
   const policy::SystemEnvironment environment;
   Result<Operand> wanted = load_policy_in_charge(charge.global, environment);
+  std::vector<std::string> places;
+  if (wanted && !wanted->policy->host.clearnet_resolver_file.empty()) {
+    places.push_back(wanted->policy->host.clearnet_resolver_file);
+  }
+  if (const auto settled = confine::settle(places); !settled) return refused(settled.error());
   // Rules that are in force stay where they cannot be written again; an open machine does not stay open.
   if (!wanted && !charge.is_in_force) return report_lockdown(invocation, wanted.error(), start);
   if (!wanted) return refused(wanted.error());

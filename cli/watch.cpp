@@ -13,14 +13,17 @@
 #include "cli/accounts.h"
 #include "cli/blocked_summary.h"
 #include "cli/commands.h"
+#include "cli/confinement.h"
 #include "cli/decision.h"
 #include "cli/log.h"
 #include "cli/operand.h"
 #include "cli/packet_words.h"
 #include "cli/text_table.h"
 #include "cli/watching.h"
+#include "confine/confine.h"
 #include "host/blocked_log.h"
 #include "host/program_finder.h"
+#include "host/program_names.h"
 #include "policy/system_environment.h"
 #include "ruleset/evaluator.h"
 
@@ -59,13 +62,14 @@ struct Entry {
 
 class Watcher {
  public:
-  Watcher(const Invocation& invocation, const Operand& policy, UserNames names)
+  Watcher(const Invocation& invocation, const Operand& policy, UserNames names, host::ProgramNames& programs)
       : invocation_(invocation),
         rules_(policy.rules),
         evaluator_(policy.rules),
         names_(std::move(names)),
         wants_summary_(invocation.arguments.has("--summary")),
-        is_live_(wants_summary_ && !invocation.global.json && ::isatty(STDOUT_FILENO) == 1) {}
+        is_live_(wants_summary_ && !invocation.global.json && ::isatty(STDOUT_FILENO) == 1),
+        finder_([&programs](Uid user, uint8_t number, Port port) { return programs.find(user, number, port); }) {}
 
   void see(const host::BlockedPacket& blocked) {
     if (!wants_summary_) {
@@ -298,15 +302,19 @@ Result<std::unique_ptr<host::BlockedLog>> open_log(const policy::Blocked& blocke
 Result<ExitStatus> run(const Invocation& invocation) {
   const auto watching = Watching::begin(invocation);
   if (!watching) return tl::unexpected(watching.error());
+  // Whose socket it is only who may look into all processes can tell. That is another process, which has no network.
+  auto programs = host::ProgramNames::start([] { return become_row("watch, naming programs"); });
+  if (!programs) return tl::unexpected(programs.error());
   const policy::SystemEnvironment environment;
   const auto policy = load_policy_in_charge(invocation.global, environment);
   if (!policy) return tl::unexpected(policy.error());
   const policy::Blocked& blocked = policy->policy->blocked;
   auto source = open_log(blocked);
   if (!source) return tl::unexpected(source.error());
+  if (const auto settled = confine::settle(); !settled) return tl::unexpected(settled.error());
   if (blocked.log_limit) log::notice("the policy limits how much is logged: more is blocked than is seen here");
 
-  Watcher watcher(invocation, *policy, user_names(invocation.global, policy->accounts, environment));
+  Watcher watcher(invocation, *policy, user_names(invocation.global, policy->accounts, environment), *programs);
   while (watching->goes_on()) {
     const auto read =
         (*source)->read(Watching::kPatience, [&](const host::BlockedPacket& packet) { watcher.see(packet); });

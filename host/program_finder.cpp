@@ -60,7 +60,9 @@ bool holds(const std::string& process, const std::set<std::string>& inodes) {
   return false;
 }
 
-std::optional<Program> look(Uid user, uint8_t number, Port port) {
+}  // namespace
+
+std::optional<Program> find_program(Uid user, uint8_t number, Port port) {
   std::set<std::string> inodes;
   if (number == protocol::kTcp) {
     add_inodes("/proc/net/tcp", user, port, inodes);
@@ -81,8 +83,6 @@ std::optional<Program> look(Uid user, uint8_t number, Port port) {
   return std::nullopt;
 }
 
-}  // namespace
-
 std::optional<Program> ProgramFinder::find(Uid user, uint8_t number, const Endpoint& source) {
   const auto now = std::chrono::steady_clock::now();
   if (now - second_ >= std::chrono::seconds(1)) {
@@ -95,7 +95,7 @@ std::optional<Program> ProgramFinder::find(Uid user, uint8_t number, const Endpo
   if (const auto known = known_.find(key); known != known_.end()) return known->second;
   if (looks_ == kMostPerSecond) return std::nullopt;
   ++looks_;
-  return known_[key] = look(user, number, source.port);
+  return known_[key] = look_(user, number, source.port);
 }
 
 }  // namespace tails::host

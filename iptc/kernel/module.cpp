@@ -2,6 +2,7 @@
 
 #include <spawn.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -39,6 +40,18 @@ bool load_module(std::string_view module) {
     if (errno != EINTR) return false;
   }
   return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+void load_missing_modules() {
+  constexpr std::array<const char*, 3> kIpv4 = {"ip_tables", "iptable_filter", "iptable_nat"};
+  constexpr std::array<const char*, 2> kIpv6 = {"ip6_tables", "ip6table_filter"};
+  if (access("/proc/net/ip_tables_names", F_OK) != 0) {
+    for (const char* module : kIpv4) load_module(module);
+  }
+  const bool has_ipv6 = access("/proc/net/if_inet6", F_OK) == 0;
+  if (has_ipv6 && access("/proc/net/ip6_tables_names", F_OK) != 0) {
+    for (const char* module : kIpv6) load_module(module);
+  }
 }
 
 }  // namespace tails::iptc::kernel

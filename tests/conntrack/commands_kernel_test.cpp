@@ -435,37 +435,5 @@ TEST_F(FlowCommands, WithoutTheCapabilityTheySayWhatIsMissing) {
   }
 }
 
-TEST(Hooks, TellReconfigureWhatHappened) {
-  const std::filesystem::path folder = std::filesystem::temp_directory_path() / ("hooks." + std::to_string(::getpid()));
-  std::filesystem::create_directory(folder);
-  const auto said = [&](const std::string& hook, std::vector<std::string> arguments,
-                        std::vector<std::string> environment) {
-    std::ostringstream text;
-    text << std::ifstream(std::string(SOURCE_FOLDER) + "/packaging/" + hook).rdbuf();
-    std::string script = text.str();
-    const std::string program = "/usr/sbin/tails-iptc";
-    EXPECT_NE(script.find(program), std::string::npos);
-    for (size_t at = 0; (at = script.find(program)) != std::string::npos;) {
-      script.replace(at, program.size(), "/bin/echo");  // which is executable, as the hooks want it
-    }
-    std::ofstream(folder / "hook") << script;
-    arguments.insert(arguments.begin(), {"sh", (folder / "hook").string()});
-    const auto finished = run({.arguments = arguments, .environment = std::move(environment)});
-    EXPECT_TRUE(finished.has_value());
-    EXPECT_EQ(finished->status, 0);
-    return finished->out;
-  };
-  const std::string network_manager = "networkmanager/50-tails-iptc";
-  EXPECT_EQ(said(network_manager, {"eth0", "pre-up"}, {}), "--wait 30 reconfigure --interface eth0 --event pre-up\n");
-  EXPECT_EQ(said(network_manager, {"eth0", "dhcp4-change"}, {}),
-            "--wait 30 reconfigure --interface eth0 --event dhcp4-change\n");
-  EXPECT_EQ(said(network_manager, {"none", "hostname"}, {}), "");
-  EXPECT_EQ(said("ifupdown/tails-iptc", {}, {"IFACE=eth0", "PHASE=pre-up"}),
-            "--wait 30 reconfigure --interface eth0 --event pre-up\n");
-  EXPECT_EQ(said("ifupdown/tails-iptc", {}, {"IFACE=lo", "PHASE=pre-up"}), "");
-  EXPECT_EQ(said("ifupdown/tails-iptc", {}, {"IFACE=--all", "PHASE=post-up"}), "");
-  std::filesystem::remove_all(folder);
-}
-
 }  // namespace
 }  // namespace tails::conntrack

@@ -39,6 +39,9 @@ constexpr std::array kSync = {EDQUOT, EIO, ENOSPC};
 constexpr std::array kChangeMode = {EIO, ENOMEM, EPERM, EROFS};
 constexpr std::array kStatFs = {EINTR, EIO, ENOMEM};
 constexpr std::array kList = {EBADF, EIO, ENOENT};
+constexpr std::array kGiveUp = {EPERM};
+constexpr std::array kFilter = {EACCES, ENOMEM};
+constexpr std::array kLimitWriting = {ENOMEM, EPERM};
 #ifdef __SANITIZE_ADDRESS__
 // The sanitizer's own memory: it ends the program where it gets none.
 constexpr std::array<int, 0> kMemory = {};
@@ -92,6 +95,13 @@ constexpr std::array kCalls = {
     PossibleErrors{SYS_brk, "brk", kMemory},
     PossibleErrors{SYS_mmap, "mmap", kMemory},
     PossibleErrors{SYS_mremap, "mremap", kMemory},
+    // The confinement: before anything is changed.
+    PossibleErrors{SYS_capget, "capget", kGiveUp},
+    PossibleErrors{SYS_capset, "capset", kGiveUp},
+    PossibleErrors{SYS_seccomp, "seccomp", kFilter},
+    PossibleErrors{SYS_landlock_create_ruleset, "landlock_create_ruleset", kLimitWriting},
+    PossibleErrors{SYS_landlock_add_rule, "landlock_add_rule", kLimitWriting},
+    PossibleErrors{SYS_landlock_restrict_self, "landlock_restrict_self", kLimitWriting},
     // Of these a failure is not to be had, or tells nobody anything.
     PossibleErrors{SYS_poll, "poll", {}},
     PossibleErrors{SYS_umask, "umask", {}},
@@ -103,6 +113,7 @@ constexpr std::array kCalls = {
     PossibleErrors{SYS_lseek, "lseek", {}},
     PossibleErrors{SYS_getpid, "getpid", {}},
     PossibleErrors{SYS_gettid, "gettid", {}},
+    PossibleErrors{SYS_getcwd, "getcwd", {}},
     PossibleErrors{SYS_getuid, "getuid", {}},
     PossibleErrors{SYS_geteuid, "geteuid", {}},
     PossibleErrors{SYS_clock_gettime, "clock_gettime", {}},
