@@ -15,6 +15,10 @@ foreach(component ${CPACK_COMPONENTS_ALL})
   file(MAKE_DIRECTORY ${doc})
   configure_file(${debian}/copyright ${doc}/copyright COPYONLY)
   configure_file(${debian}/changelog ${doc}/changelog COPYONLY)
+  # The bill of materials, of this program as it was built here.
+  execute_process(COMMAND ${CPACK_PROJECT_SOURCE_DIR}/packaging/sbom ${package} ${CPACK_PACKAGE_VERSION}
+                          ${root}/usr/sbin/${package}
+                  OUTPUT_FILE ${doc}/sbom.cdx.json COMMAND_ERROR_IS_FATAL ANY)
   file(GLOB pages ${root}/usr/share/man/man*/*.[0-9])
   execute_process(COMMAND gzip -9nf ${pages} ${doc}/changelog COMMAND_ERROR_IS_FATAL ANY)
   # Whoever asks for the program's page gets that of its main command.
