@@ -1,5 +1,7 @@
 // filter of IPv6: between ::1 and ::1 by loopback, else nothing. In the plain layout no user chains, and every rule
 // that is no LOG, REJECT or DROP names both addresses: upstream's acceptance checks ask for that.
+#include <utility>
+
 #include "policy/lowering.h"
 
 namespace tails::policy {
@@ -15,7 +17,7 @@ void add_icmpv6(const Policy& policy, ChainWriter& chain, const Tests& self) {
             policy.origin);
 }
 
-void add_services_in(const Policy& policy, ChainWriter& chain, const Tests& self) {
+void add_plain_services_in(const Policy& policy, ChainWriter& chain, const Tests& self) {
   for (const Service& service : policy.services) {
     if (service.at != kLoopbackV6 || !service.is_active || service.allow.empty()) continue;
     for (const Transport& transport : transports(service.ports, service.from, Opening::kOnly)) {
@@ -24,7 +26,7 @@ void add_services_in(const Policy& policy, ChainWriter& chain, const Tests& self
   }
 }
 
-void add_services_out(const Policy& policy, ChainWriter& chain, const Tests& self) {
+void add_plain_services_out(const Policy& policy, ChainWriter& chain, const Tests& self) {
   // Denials before grants, as in IPv4; without a chain of their own each is a log and an answer.
   for (const Service& service : policy.services) {
     if (service.at != kLoopbackV6) continue;
@@ -45,47 +47,48 @@ void add_services_out(const Policy& policy, ChainWriter& chain, const Tests& sel
   }
 }
 
-void lower_input(const Policy& policy, Layout layout, ChainWriter& chain) {
+std::vector<Chain> lower_input(const Policy& policy, Layout layout, RuleSet& rules, ChainWriter& chain) {
   const Tests self = Tests().in(kLoopbackInterface).from(kSelf).to(kSelf);
   chain.add(self.state(ConnState::kEstablished), Accept{}, policy.origin);
   add_icmpv6(policy, chain, self);
-  if (layout == Layout::kDispatch) {
-    chain.add(self.state(ConnState::kNew), Jump{kServicesInChain}, policy.origin);
-  } else {
-    add_services_in(policy, chain, self);
-  }
+  if (layout == Layout::kDispatch) return add_services_in(policy, Family::kIpv6, self, rules, chain);
+  add_plain_services_in(policy, chain, self);
+  return {};
 }
 
-void lower_output(const Policy& policy, Layout layout, ChainWriter& chain) {
+std::vector<Chain> lower_output(const Policy& policy, Layout layout, RuleSet& rules, ChainWriter& chain) {
   const Tests self = Tests().out(kLoopbackInterface).from(kSelf).to(kSelf);
   chain.add(self.protocol(protocol::kTcp).match(tcp_syn(true)).state(ConnState::kEstablished), Accept{}, policy.origin);
   ConntrackMatch answer;
   answer.direction = Direction::kReply;
   chain.add(self.not_protocol(protocol::kTcp).state(ConnState::kEstablished).match(answer), Accept{}, policy.origin);
   add_icmpv6(policy, chain, self);
+  std::vector<Chain> trees;
   if (layout == Layout::kDispatch) {
-    chain.add(self, Jump{kServicesChain}, policy.origin);
+    trees = add_services_out(policy, Family::kIpv6, self, rules, chain);
   } else {
-    add_services_out(policy, chain, self);
+    add_plain_services_out(policy, chain, self);
   }
   add_blocking(chain, Tests(), Family::kIpv6, policy.blocked, policy.blocked.origin);
+  return trees;
 }
 
 }  // namespace
 
 void lower_ipv6(const Policy& policy, Layout layout, RuleSet& rules, Table& filter) {
   ChainWriter input(rules, *filter.find("INPUT"));
-  lower_input(policy, layout, input);
+  std::vector<Chain> trees_in = lower_input(policy, layout, rules, input);
   ChainWriter output(rules, *filter.find("OUTPUT"));
-  lower_output(policy, layout, output);
+  std::vector<Chain> trees_out = lower_output(policy, layout, rules, output);
   if (layout != Layout::kDispatch) return;
 
+  // Only now may chains be added: the writers above point into the table.
   Chain log_reject{kLogRejectChain, std::nullopt, {}, {}, kNoOrigin};
   ChainWriter blocking(rules, log_reject);
   add_blocking(blocking, Tests(), Family::kIpv6, policy.blocked, policy.blocked.origin);
   filter.chains.push_back(std::move(log_reject));
-  append(filter, services_tree(policy, Family::kIpv6, rules));
-  append(filter, services_in_tree(policy, rules));
+  append(filter, std::move(trees_out));
+  append(filter, std::move(trees_in));
 }
 
 }  // namespace tails::policy

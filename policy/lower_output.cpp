@@ -1,5 +1,6 @@
 // filter OUTPUT of IPv4. The order of the rules is argued where it matters.
 #include <algorithm>
+#include <utility>
 
 #include "policy/lowering.h"
 
@@ -123,17 +124,20 @@ void add_network(const Policy& policy, ChainWriter& output) {
 
 }  // namespace
 
-std::vector<PortGrant> with_dns_alias(const Policy& policy, const Service& service) {
-  std::vector<PortGrant> ports = service.ports;
-  if (!policy.tor || !policy.tor->redirect_dns || service.at != kLoopbackV4) return ports;
+std::optional<PortGrant> dns_alias(const Policy& policy, const Service& service) {
+  if (!policy.tor || !policy.tor->redirect_dns || service.at != kLoopbackV4) return std::nullopt;
   const Port dns_port = *policy.tor->dns_port;
   const auto covers = [&](Port port) {
     return std::ranges::any_of(service.ports, [&](const PortGrant& g) { return g.covers(protocol::kUdp, port); });
   };
   const bool has_alias = covers(53);
-  const bool has_port = covers(dns_port);
-  if (has_alias && !has_port) ports.push_back({protocol::kUdp, PortRange::one(dns_port)});
-  if (has_port && !has_alias) ports.push_back({protocol::kUdp, PortRange::one(53)});
+  if (has_alias == covers(dns_port)) return std::nullopt;
+  return PortGrant{protocol::kUdp, PortRange::one(has_alias ? dns_port : 53)};
+}
+
+std::vector<PortGrant> with_dns_alias(const Policy& policy, const Service& service) {
+  std::vector<PortGrant> ports = service.ports;
+  if (const auto alias = dns_alias(policy, service)) ports.push_back(*alias);
   return ports;
 }
 
@@ -158,8 +162,9 @@ void add_blocking(ChainWriter& chain, const Tests& tests, Family family, const B
 void lower_output(const Policy& policy, Layout layout, RuleSet& rules, Table& filter) {
   ChainWriter output(rules, *filter.find("OUTPUT"));
   add_known_flows(policy, output);
+  std::vector<Chain> trees;
   if (layout == Layout::kDispatch) {
-    output.add(Tests().out(kLoopbackInterface), Jump{kServicesChain}, policy.origin);
+    trees = add_services_out(policy, Family::kIpv4, Tests().out(kLoopbackInterface), rules, output);
   } else {
     add_services(policy, output);
   }
@@ -176,7 +181,7 @@ void lower_output(const Policy& policy, Layout layout, RuleSet& rules, Table& fi
   ChainWriter blocking(rules, log_reject);
   add_blocking(blocking, Tests(), Family::kIpv4, policy.blocked, policy.blocked.origin);
   filter.chains.push_back(std::move(log_reject));
-  if (layout == Layout::kDispatch) append(filter, services_tree(policy, Family::kIpv4, rules));
+  append(filter, std::move(trees));
 }
 
 }  // namespace tails::policy

@@ -1,6 +1,7 @@
 #include "proof/granularity.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <span>
 
@@ -19,10 +20,8 @@ constexpr Port kDnsPort = 53;
 class Collector {
  public:
   Collector(Family family, const RuleSet& rules) : family_(family) {
-    const Cuts cuts = cuts_of(rules);
-    for (const IpAddress& address : cuts.addresses) {
-      if (address.family == family) addresses_.push_back(Number::of(address));
-    }
+    const Cuts cuts = cuts_of(rules, family);
+    for (const IpAddress& address : cuts.addresses) addresses_.push_back(Number::of(address));
     for (const auto& [from, to] :
          {std::pair(&cuts.uids, &uids_), std::pair(&cuts.gids, &gids_), std::pair(&cuts.source_ports, &source_ports_),
           std::pair(&cuts.destination_ports, &destination_ports_)}) {
@@ -33,10 +32,15 @@ class Collector {
                                  protocol::kDccp, protocol::kSctp}) {
       one(protocols_, number, kLastProtocol);
     }
+    std::array<bool, kLastProtocol + 1> is_tested{};
     for (const Table& table : rules.tables) {
+      if (table.family != family) continue;
       for (const Chain& chain : table.chains) {
-        for (const Rule& rule : chain.rules) one(protocols_, rule.header.protocol, kLastProtocol);
+        for (const Rule& rule : chain.rules) is_tested.at(rule.header.protocol) = true;
       }
+    }
+    for (size_t number = 0; number < is_tested.size(); ++number) {
+      if (is_tested.at(number)) one(protocols_, number, kLastProtocol);
     }
     const bool is_v4 = family == Family::kIpv4;
     network(is_v4 ? kLoopbackNetV4 : Prefix::host(kLoopbackV6));
@@ -45,7 +49,7 @@ class Collector {
                     : Prefix::make(IpAddress::v6(0xff00000000000000, 0), 8)));
   }
 
-  void add(const policy::Policy& policy) {
+  void add(const policy::Policy& policy, Granularity::Services services) {
     one(destination_ports_, kDnsPort, kLastPort);
     if (policy.tor) {
       user(policy.tor->user);
@@ -63,6 +67,7 @@ class Collector {
     for (const Prefix& lan : policy.lan.networks) network(lan);
     grants(policy.lan.closed);
     for (const policy::Service& service : policy.services) {
+      if (services == Granularity::Services::kWithout) break;
       network(Prefix::host(service.at));
       grants(service.ports);
       for (const PortRange& range : service.from) cut(source_ports_, range.first, range.last, kLastPort);
@@ -132,9 +137,9 @@ std::optional<std::pair<size_t, size_t>> ValueClasses::whole(const Number& first
   return std::pair(static_cast<size_t>(begin - starts_.begin()), static_cast<size_t>(end - starts_.begin()) - 1);
 }
 
-Granularity Granularity::of(Family family, const RuleSet& rules, const policy::Policy& policy) {
+Granularity Granularity::of(Family family, const RuleSet& rules, const policy::Policy& policy, Services services) {
   Collector collector(family, rules);
-  collector.add(policy);
+  collector.add(policy, services);
   return std::move(collector).take();
 }
 

@@ -51,9 +51,13 @@ struct Granularity {
   ValueClasses destination_ports;
   ValueClasses protocols;
 
+  /// Whether the policy's [[service]] entries count: not where they are cut out (see service_cut.h).
+  enum class Services : uint8_t { kWith, kWithout };
+
   /// What `rules` and `policy` tell apart of one family. Should something be missing, PacketSpace::is_too_coarse says
   /// so: nothing is proved then, and nothing wrong.
-  static Granularity of(Family family, const ruleset::RuleSet& rules, const policy::Policy& policy);
+  static Granularity of(Family family, const ruleset::RuleSet& rules, const policy::Policy& policy,
+                        Services services = Services::kWith);
 };
 
 }  // namespace tails::proof

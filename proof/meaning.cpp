@@ -10,7 +10,8 @@ using policy::PortGrant;
 using policy::Service;
 using policy::User;
 
-Meaning::Meaning(const policy::Policy& policy, const PacketSpace& space) : policy_(&policy), space_(&space) {}
+Meaning::Meaning(const policy::Policy& policy, const PacketSpace& space, std::optional<Services> services)
+    : policy_(&policy), space_(&space), services_(std::move(services)) {}
 
 // ---- Places ----
 
@@ -122,6 +123,7 @@ Bdd Meaning::service_grants() const {
 }
 
 Bdd Meaning::find_service_grants() const {
+  if (services_) return services_->grants;
   Bdd allowed;
   Bdd denied;
   for (const Service& service : policy_->services) {
@@ -131,6 +133,17 @@ Bdd Meaning::find_service_grants() const {
     denied |= users(service.deny) & place;
   }
   return allowed - denied;
+}
+
+Bdd Meaning::service_places() const {
+  if (services_) return services_->places;
+  Bdd places;
+  for (const Service& service : policy_->services) {
+    if (service.is_active && !service.allow.empty() && service.at.family == space_->family()) {
+      places |= at(service) & from_ports(service);
+    }
+  }
+  return places;
 }
 
 Bdd Meaning::direct_grants() const {
@@ -220,14 +233,8 @@ Bdd Meaning::output_v6() const {
 }
 
 Bdd Meaning::input_v6() const {
-  Bdd places;
-  for (const Service& service : policy_->services) {
-    if (service.is_active && !service.allow.empty() && service.at.family == Family::kIpv6) {
-      places |= at(service) & from_ports(service);
-    }
-  }
   const Bdd related = space_->icmp() & space_->states(ConnState::kRelated);
-  const Bdd granted = places & may_be_granted() & space_->states(ConnState::kNew);
+  const Bdd granted = service_places() & may_be_granted() & space_->states(ConnState::kNew);
   return by_loopback_in() & loopback_pair() & (space_->states(ConnState::kEstablished) | related | granted);
 }
 

@@ -17,8 +17,14 @@ namespace tails::proof {
 /// The sets describe packets as the filter sees them, behind NAT, unless the name says otherwise. Not thread-safe.
 class Meaning {
  public:
-  /// Keeps pointers to both.
-  Meaning(const policy::Policy& policy, const PacketSpace& space);
+  /// The [[service]] entries as sets, where they are known otherwise (see service_cut.h).
+  struct Services {
+    Bdd grants;  ///< As service_grants().
+    Bdd places;  ///< IPv6: where some active service grants something to somebody.
+  };
+
+  /// Keeps pointers to both. With `services` the policy's own are not looked at.
+  Meaning(const policy::Policy& policy, const PacketSpace& space, std::optional<Services> services = std::nullopt);
 
   // Places.
   [[nodiscard]] Bdd to_loopback_net() const;
@@ -77,6 +83,7 @@ class Meaning {
   [[nodiscard]] Bdd at(const policy::Service& service) const;
   [[nodiscard]] Bdd from_ports(const policy::Service& service) const;
   [[nodiscard]] Bdd find_service_grants() const;
+  [[nodiscard]] Bdd service_places() const;
   [[nodiscard]] Bdd output_v4() const;
   [[nodiscard]] Bdd forward_v4() const;
   [[nodiscard]] Bdd output_v6() const;
@@ -89,6 +96,7 @@ class Meaning {
   const policy::Policy* policy_;
   const PacketSpace* space_;
   mutable std::array<std::optional<Bdd>, 3> passes_;  ///< By hook: several claims start from it.
+  std::optional<Services> services_;
   mutable std::optional<Bdd> service_grants_;
 };
 

@@ -29,6 +29,9 @@ class Model {
   /// Whether diagrams are of classes of values.
   [[nodiscard]] bool is_by_class() const { return granularity_.has_value(); }
 
+  /// Packets for which a match that cannot be read (see Unknowns) says yes. The match is one of the sets' own.
+  [[nodiscard]] Bdd unknown(const ruleset::Match& match) const { return Bdd::literal(unknowns_.of(match)); }
+
   /// The answers of `fold`, for packets that exist at `hook`. `rules` is one of the constructor's.
   [[nodiscard]] std::vector<Bdd> ask(const ruleset::RuleSet& rules, Hook hook,
                                      std::span<const Question> questions) const;

@@ -9,6 +9,7 @@
 #include "proof/findings.h"
 #include "proof/meaning.h"
 #include "proof/model.h"
+#include "proof/service_cut.h"
 #include "proof/witness.h"
 #include "ruleset/evaluator.h"
 
@@ -63,16 +64,27 @@ std::string difference(const Fate& policy, const Fate& rules) {
 /// Proves for one family.
 class FamilyProof {
  public:
-  /// Without `examples` it looks at classes of packets only.
-  FamilyProof(Family family, const RuleSet& rules, const policy::Policy& policy, const Examples* examples,
+  /// With every bit of every packet.
+  FamilyProof(Family family, const RuleSet& rules, const policy::Policy& policy, const Examples& examples,
               Findings& findings)
       : rules_(rules),
         policy_(policy),
         findings_(findings),
-        model_(family, std::array<const RuleSet*, 1>{&rules}, interfaces(policy),
-               examples == nullptr ? std::optional(Granularity::of(family, rules, policy)) : std::nullopt),
+        model_(family, std::array{&rules}, interfaces(policy)),
         meaning_(policy, model_.space()),
-        reporter_(model_, examples, findings) {}
+        reporter_(model_, &examples, findings) {}
+
+  /// By classes of packets, and perhaps without the services.
+  FamilyProof(Family family, const RuleSet& rules, const policy::Policy& policy, const std::optional<ServiceCut>& cut,
+              Findings& findings)
+      : rules_(cut ? cut->rules() : rules),
+        policy_(policy),
+        findings_(findings),
+        model_(family, std::array{&rules_}, interfaces(policy),
+               Granularity::of(family, rules_, policy,
+                               cut ? Granularity::Services::kWithout : Granularity::Services::kWith)),
+        meaning_(policy, model_.space(), cut ? std::optional(cut->services(model_)) : std::nullopt),
+        reporter_(model_, nullptr, findings) {}
 
   /// False when nothing that was found is to be trusted.
   bool run() {
@@ -266,7 +278,8 @@ bool Proof::holds() const {
 bool holds_by_class(const RuleSet& rules, const policy::Policy& policy) {
   Findings findings;
   return std::ranges::all_of(kFamilies, [&](Family family) {
-    FamilyProof proof(family, rules, policy, nullptr, findings);
+    const std::optional<ServiceCut> cut = ServiceCut::find(family, rules, policy);
+    FamilyProof proof(family, rules, policy, cut, findings);
     proof.run();
     return proof.holds_so_far();
   });
@@ -276,7 +289,7 @@ Result<Proof> prove_by_packet(const RuleSet& rules, const policy::Policy& policy
   const Examples examples{Evaluator(rules), Familiar::of(policy)};
   Findings findings;
   for (const Family family : kFamilies) {
-    FamilyProof proof(family, rules, policy, &examples, findings);
+    FamilyProof proof(family, rules, policy, examples, findings);
     const bool is_right = proof.run();
     if (BddSession::is_exhausted()) {
       return fail(ErrorKind::kRefused, "the rules are too many or too tangled to be proved",

@@ -135,10 +135,12 @@ std::optional<IpAddress> after(const Prefix& prefix) {
   return next;
 }
 
-Cuts cuts_of(const RuleSet& rules) {
+Cuts cuts_of(const RuleSet& rules, std::optional<Family> family) {
   Cuts cuts;
   Collector collector(cuts);
-  for (const Table& table : rules.tables) collector.table(table);
+  for (const Table& table : rules.tables) {
+    if (!family || table.family == *family) collector.table(table);
+  }
   cuts.uids.push_back(0);
   cuts.gids.push_back(0);
   for (auto* list : {&cuts.source_ports, &cuts.destination_ports, &cuts.uids, &cuts.gids}) sort_unique(*list);

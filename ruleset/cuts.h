@@ -28,7 +28,8 @@ struct Cuts {
   bool is_nat_certain = true;
 };
 
-Cuts cuts_of(const RuleSet& rules);
+/// Of the tables of one family, or of both.
+Cuts cuts_of(const RuleSet& rules, std::optional<Family> family = std::nullopt);
 
 /// First address after the last of `prefix`; nullopt where that is past the end.
 std::optional<IpAddress> after(const Prefix& prefix);
