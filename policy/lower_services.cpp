@@ -1,5 +1,5 @@
-// Services in the dispatch layout: from the policy's entries to the cells that `Dispatch` lays out, and the rules of the
-// built-in chains that ask the trees.
+// Services in the dispatch layout: from the policy's entries to the cells that `Dispatch` lays out, and the rules of
+// the built-in chains that ask the trees.
 #include <array>
 #include <iterator>
 #include <string_view>

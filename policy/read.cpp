@@ -64,7 +64,11 @@ void read_section(const Section& section, const Member& member, const TableReade
   }
   if (!file.expect(value, Value::Kind::kArray)) return;
   for (const Value& item : value.items) {
-    if (file.expect(item, Value::Kind::kTable)) section.read(item, context);
+    if (item.is_unread) {
+      section.read(read_table(context.document, item), context);
+    } else if (file.expect(item, Value::Kind::kTable)) {
+      section.read(item, context);
+    }
   }
 }
 
@@ -128,7 +132,7 @@ Reading read(std::span<const Document> documents, const Environment& environment
 
   std::vector<std::optional<Value>> roots;  // views of these are kept until the end
   for (const Document& document : documents) {
-    auto root = parse_toml(document);
+    auto root = parse_toml(document, Lists::kMayBeUnread);
     roots.emplace_back();
     if (root) {
       roots.back() = std::move(*root);

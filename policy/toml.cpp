@@ -1,5 +1,7 @@
 #include "policy/toml.h"
 
+#include "policy/plain_toml.h"
+
 // Header-only, so that the tool does not load one more shared library at each start.
 #define TOML_EXCEPTIONS 0
 #define TOML_HEADER_ONLY 1
@@ -211,7 +213,14 @@ std::string source_line(std::string_view text, uint32_t line) {
   return std::string(text);
 }
 
-Result<Value, Diagnostic> parse_toml(const Document& document) {
+Value read_table(const Document& document, const Value& unread) { return read_plain_table(document.text, unread); }
+
+Result<Value, Diagnostic> parse_toml(const Document& document, Lists lists) {
+  if (auto plain = parse_plain_toml(document.text, lists)) return std::move(*plain);
+  return parse_any_toml(document);
+}
+
+Result<Value, Diagnostic> parse_any_toml(const Document& document) {
   if (const auto fault = find_unreadable(document.text)) return tl::unexpected(say(document, *fault));
   const toml::parse_result result = toml::parse(std::string_view(document.text));
   if (result) return convert(result.table());

@@ -32,6 +32,9 @@ struct Value {
   bool boolean = false;
   std::vector<Value> items;
   std::vector<Member> members;  ///< In the file's order.
+  /// A table of a [[list]] that was left for later: `integer` is where its header's line begins in the text, in bytes,
+  /// and only `span` is there beside it. See read_table.
+  bool is_unread = false;
 };
 
 struct Member {
@@ -55,7 +58,18 @@ struct Document {
 /// Line `line` (from 1) of `text` without its newline; empty when there is none.
 std::string source_line(std::string_view text, uint32_t line);
 
+/// What becomes of the tables of a [[list]]. A hundred thousand of them at once are a hundred megabytes.
+enum class Lists : uint8_t {
+  kRead,
+  kMayBeUnread,  ///< Their syntax is checked, each is read when it is its turn (read_table).
+};
+
 /// Parses TOML 1.0 (https://toml.io/en/v1.0.0). The error is the first fault of syntax, a duplicate key included.
-Result<Value, Diagnostic> parse_toml(const Document& document);
+/// What nearly every policy is written in, a part of TOML, is read by plain_toml.h; the rest, and every fault, by
+/// toml++.
+Result<Value, Diagnostic> parse_toml(const Document& document, Lists lists = Lists::kRead);
+
+/// The whole of a table that parse_toml left unread in this document.
+Value read_table(const Document& document, const Value& unread);
 
 }  // namespace tails::policy

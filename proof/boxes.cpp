@@ -53,7 +53,8 @@ class SourcePortCanon {
       }
       if (ports.empty()) continue;
       ports = joined(std::move(ports));
-      const bool continues = !parts.empty() && parts.back().first.last + 1 == source.first && parts.back().second == ports;
+      const bool continues =
+          !parts.empty() && parts.back().first.last + 1 == source.first && parts.back().second == ports;
       if (continues) {
         parts.back().first.last = source.last;
       } else {
@@ -102,8 +103,8 @@ class Reader {
 
   static bool are_clear_of(const std::vector<Box>& parts, const std::vector<Box>& gone) {
     return gone.empty() || std::ranges::none_of(parts, [&](const Box& part) {
-      return std::ranges::any_of(gone, [&](const Box& left) { return part.meet(left).has_value(); });
-    });
+             return std::ranges::any_of(gone, [&](const Box& left) { return part.meet(left).has_value(); });
+           });
   }
 
   /// What rule `index` does to the packets in `parts`.

@@ -29,7 +29,8 @@ struct Interval {
 
 /// Packets of one family and protocol whose fields lie in all intervals.
 struct Box {
-  /// A packet without an owner, and a later fragment, which has no ports, are a number of their own behind the last one.
+  /// A packet without an owner, and a later fragment, which has no ports, are a number of their own behind the last
+  /// one.
   static constexpr uint64_t kNoUser = uint64_t{1} << 32;
   static constexpr uint64_t kNoPort = uint64_t{1} << 16;
 
@@ -49,7 +50,8 @@ struct Box {
 };
 
 /// The union of `boxes` in a form of which only one exists, as far as it is found: equal results are equal sets. Boxes
-/// of other users or destinations are not compared. Nullopt where source ports part one user's packets in too many ways.
+/// of other users or destinations are not compared. Nullopt where source ports part one user's packets in too many
+/// ways.
 std::optional<std::vector<Box>> canonical(std::vector<Box> boxes);
 
 /// What a chain does that, with all it calls, does one thing to some packets and lets the others return.

@@ -57,7 +57,8 @@ const std::vector<std::string_view>& assumptions();
 Result<Proof> prove(const ruleset::RuleSet& rules, const policy::Policy& policy);
 
 /// True: every property surely holds. Quick, because numbers that neither rules nor policy tell apart are one class
-/// (see granularity.h), and because very many services are cut out (see service_cut.h). False says nothing: something fails, is in doubt, or needs a closer look.
+/// (see granularity.h), and because very many services are cut out (see service_cut.h). False says nothing: something
+/// fails, is in doubt, or needs a closer look.
 bool holds_by_class(const ruleset::RuleSet& rules, const policy::Policy& policy);
 /// The closer look: `prove` with every bit of every packet.
 Result<Proof> prove_by_packet(const ruleset::RuleSet& rules, const policy::Policy& policy);

@@ -13,16 +13,17 @@
 
 namespace tails::proof {
 
-/// Very many services cut out of a proof. Where a tree of chains does one thing to exactly the packets that the policy's
-/// services name, it is replaced by one rule that asks for "what the services name": a variable that can be true of any
-/// packet. What holds for all its values holds for the services, and rules and policy are small without them.
+/// Very many services cut out of a proof. Where a tree of chains does one thing to exactly the packets that the
+/// policy's services name, it is replaced by one rule that asks for "what the services name": a variable that can be
+/// true of any packet. What holds for all its values holds for the services, and rules and policy are small without
+/// them.
 ///
 /// That the tree means the services is shown beforehand, box by box (see boxes.h).
 class ServiceCut {
  public:
-  /// For the tables of one family. Nullopt where some set of services has no such tree, where a packet's destination may
-  /// be rewritten to what cannot be read, or where the rules are so few that they need no cut. Then nothing is wrong
-  /// yet; the proof takes all rules.
+  /// For the tables of one family. Nullopt where some set of services has no such tree, where a packet's destination
+  /// may be rewritten to what cannot be read, or where the rules are so few that they need no cut. Then nothing is
+  /// wrong yet; the proof takes all rules.
   static std::optional<ServiceCut> find(Family family, const ruleset::RuleSet& rules, const policy::Policy& policy);
 
   /// The family's tables without the trees. Stays where it is until the cut is destroyed.

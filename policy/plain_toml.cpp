@@ -1,0 +1,332 @@
+#include "policy/plain_toml.h"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <charconv>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tails::policy {
+namespace {
+
+constexpr uint32_t kOverLines = 1000;  ///< The length that parse_any_toml gives a span over several lines.
+constexpr int kDeepest = 16;           ///< Arrays in arrays.
+
+constexpr std::array<bool, 256> kIsBare = [] {
+  std::array<bool, 256> table{};
+  for (unsigned c = '0'; c <= '9'; ++c) table.at(c) = true;
+  for (unsigned c = 'a'; c <= 'z'; ++c) table.at(c) = table.at(c - 'a' + 'A') = true;
+  table['-'] = table['_'] = true;
+  return table;
+}();
+/// What a string may hold without an escape: printable ASCII without the quote and the backslash.
+constexpr std::array<bool, 256> kIsPlain = [] {
+  std::array<bool, 256> table{};
+  for (unsigned c = ' '; c <= '~'; ++c) table.at(c) = c != '"' && c != '\\';
+  return table;
+}();
+
+struct Key {
+  std::string_view text;
+  Span span;
+};
+
+/// Reads from one place on. Each function returns false (or nullopt) at what is not plain; the reader is of no use
+/// then. Values go to `value`, or are only checked where that is null.
+class Reader {
+ public:
+  Reader(std::string_view text, size_t at, uint32_t line) : text_(text), at_(at), line_start_(at), line_(line) {}
+
+  [[nodiscard]] bool at_end() const { return at_ == text_.size(); }
+  [[nodiscard]] char look(size_t ahead = 0) const { return at_ + ahead < text_.size() ? text_[at_ + ahead] : '\0'; }
+  [[nodiscard]] uint32_t line() const { return line_; }
+  [[nodiscard]] size_t line_start() const { return line_start_; }
+
+  void skip_blanks() {
+    while (look() == ' ' || look() == '\t') ++at_;
+  }
+
+  /// The rest of a line that has said all: blanks, a comment, the newline (or the end).
+  bool end_line() {
+    skip_blanks();
+    if (!skip_comment()) return false;
+    if (at_end()) return true;
+    if (look() != '\n') return false;
+    next_line();
+    return true;
+  }
+
+  std::optional<Key> header(bool& is_list) {
+    const size_t start = at_;
+    ++at_;
+    is_list = look() == '[';
+    if (is_list) ++at_;
+    const auto key = bare_key();
+    if (!key) return std::nullopt;
+    for (int i = 0; i < (is_list ? 2 : 1); ++i) {
+      if (look() != ']') return std::nullopt;
+      ++at_;
+    }
+    header_span_ = span_from(start);
+    return key;
+  }
+  [[nodiscard]] Span header_span() const { return header_span_; }
+
+  /// "key = value" without the line's end. The key is not empty.
+  std::optional<Key> key_and_equals() {
+    const auto key = look() == '"' ? quoted_key() : bare_key();
+    if (!key) return std::nullopt;
+    skip_blanks();
+    if (look() != '=') return std::nullopt;
+    ++at_;
+    skip_blanks();
+    return key;
+  }
+
+  bool value(Value* value, int depth = 0) {
+    switch (look()) {
+      case '"': return string(value);
+      case '[': return depth < kDeepest && array(value, depth);
+      case '{': return depth < kDeepest && inline_table(value, depth);
+      case 't': return boolean(value, "true");
+      case 'f': return boolean(value, "false");
+      default: return integer(value);
+    }
+  }
+
+ private:
+  [[nodiscard]] Span span_from(size_t start) const {
+    return {line_, static_cast<uint32_t>(start - line_start_ + 1), static_cast<uint32_t>(at_ - start)};
+  }
+  void next_line() {
+    ++at_;
+    line_start_ = at_;
+    ++line_;
+  }
+  bool skip_comment() {
+    if (look() != '#') return true;
+    const size_t end = std::min(text_.find('\n', at_), text_.size());
+    const std::string_view comment = text_.substr(at_, end - at_);
+    const bool is_plain = std::ranges::all_of(
+        comment, [](char c) { return c == '\t' || (c >= ' ' && static_cast<signed char>(c) < 127); });
+    at_ = end;
+    return is_plain;
+  }
+  /// Blanks, newlines and comments, as they may stand in an array.
+  bool skip_lines() {
+    while (true) {
+      skip_blanks();
+      if (!skip_comment()) return false;
+      if (look() != '\n') return true;
+      next_line();
+    }
+  }
+
+  std::optional<Key> bare_key() {
+    const size_t start = at_;
+    while (at_ < text_.size() && kIsBare[static_cast<unsigned char>(text_[at_])]) ++at_;
+    if (at_ == start) return std::nullopt;
+    return Key{text_.substr(start, at_ - start), span_from(start)};
+  }
+  std::optional<Key> quoted_key() {
+    const size_t start = at_;
+    const auto text = quoted();
+    if (!text || text->empty()) return std::nullopt;
+    return Key{*text, span_from(start)};
+  }
+  std::optional<std::string_view> quoted() {
+    const size_t start = ++at_;
+    while (at_ < text_.size() && kIsPlain[static_cast<unsigned char>(text_[at_])]) ++at_;
+    if (look() != '"') return std::nullopt;
+    ++at_;
+    return text_.substr(start, at_ - 1 - start);
+  }
+
+  bool string(Value* value) {
+    const size_t start = at_;
+    const auto text = quoted();
+    // Two quotes and a third one begin a string of several lines.
+    if (!text || (text->empty() && look() == '"')) return false;
+    if (value != nullptr) {
+      value->kind = Value::Kind::kString;
+      value->span = span_from(start);
+      value->text = *text;
+    }
+    return ends_value();
+  }
+  bool boolean(Value* value, std::string_view word) {
+    const size_t start = at_;
+    if (!text_.substr(at_).starts_with(word)) return false;
+    at_ += word.size();
+    if (value != nullptr) {
+      value->kind = Value::Kind::kBoolean;
+      value->span = span_from(start);
+      value->boolean = word == "true";
+    }
+    return ends_value();
+  }
+  bool integer(Value* value) {
+    constexpr size_t kMostDigits = 18;  // fits whatever the digits are
+    const size_t start = at_;
+    if (look() == '-') ++at_;
+    const size_t digits = at_;
+    while (look() >= '0' && look() <= '9') ++at_;
+    const size_t count = at_ - digits;
+    if (count == 0 || count > kMostDigits || (count > 1 && text_[digits] == '0')) return false;
+    if (value != nullptr) {
+      value->kind = Value::Kind::kInteger;
+      value->span = span_from(start);
+      std::from_chars(text_.data() + start, text_.data() + at_, value->integer);
+    }
+    return ends_value();
+  }
+  /// Nothing that could belong to the value follows: no letter, no digit, no dot.
+  [[nodiscard]] bool ends_value() const {
+    const char c = look();
+    return at_end() || c == ' ' || c == '\t' || c == '\n' || c == '#' || c == ',' || c == ']' || c == '}';
+  }
+
+  bool array(Value* value, int depth) {
+    const size_t start = at_;
+    const Span first = span_from(start);
+    ++at_;
+    if (value != nullptr) value->kind = Value::Kind::kArray;
+    if (!skip_lines()) return false;
+    while (look() != ']') {
+      if (!this->value(value == nullptr ? nullptr : &value->items.emplace_back(), depth + 1)) return false;
+      if (!skip_lines()) return false;
+      if (look() == ']') break;
+      if (look() != ',') return false;
+      ++at_;
+      if (!skip_lines()) return false;
+    }
+    ++at_;
+    if (value != nullptr) {
+      value->span = line_ == first.line ? span_from(start) : Span{first.line, first.column, kOverLines};
+    }
+    return ends_value();
+  }
+
+  bool inline_table(Value* value, int depth) {
+    const size_t start = at_;
+    ++at_;
+    skip_blanks();
+    std::vector<std::string_view> keys;
+    if (value != nullptr) value->kind = Value::Kind::kTable;
+    while (look() != '}') {
+      const auto key = key_and_equals();
+      if (!key || std::ranges::find(keys, key->text) != keys.end()) return false;
+      keys.push_back(key->text);
+      Member* member = nullptr;
+      if (value != nullptr) member = &value->members.emplace_back(std::string(key->text), key->span, Value());
+      const uint32_t line = line_;
+      if (!this->value(member == nullptr ? nullptr : &member->value, depth + 1) || line_ != line) return false;
+      skip_blanks();
+      if (look() == '}') break;
+      if (look() != ',') return false;
+      ++at_;
+      skip_blanks();
+      if (look() == '}') return false;
+    }
+    ++at_;
+    if (value != nullptr) value->span = span_from(start);
+    return ends_value();
+  }
+
+  std::string_view text_;
+  size_t at_;
+  size_t line_start_;
+  uint32_t line_;
+  Span header_span_;
+};
+
+/// The lines "key = value" up to the next header or the end. `keys` is for finding repetitions.
+bool read_members(Reader& reader, std::vector<Member>* members, std::vector<std::string_view>& keys) {
+  keys.clear();
+  while (true) {
+    reader.skip_blanks();
+    if (reader.at_end() || reader.look() == '[') return true;
+    if (reader.look() != '\n' && reader.look() != '#') {
+      const auto key = reader.key_and_equals();
+      if (!key) return false;
+      keys.push_back(key->text);
+      Value* value = nullptr;
+      if (members != nullptr) value = &members->emplace_back(std::string(key->text), key->span, Value()).value;
+      if (!reader.value(value)) return false;
+    }
+    if (!reader.end_line()) return false;
+  }
+}
+
+/// Few keys are compared with each other; many (accounts under [users]) are sorted.
+bool has_repetition(std::vector<std::string_view>& keys) {
+  if (keys.size() > 8) std::ranges::sort(keys);
+  for (size_t i = 1; i < keys.size(); ++i) {
+    const auto begin = keys.size() > 8 ? keys.begin() + static_cast<ptrdiff_t>(i) - 1 : keys.begin();
+    const auto end = keys.begin() + static_cast<ptrdiff_t>(i);
+    if (std::find(begin, end, keys[i]) != end) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+std::optional<Value> parse_plain_toml(std::string_view text, Lists lists) {
+  Reader reader(text, 0, 1);
+  std::vector<std::string_view> keys;
+  std::vector<std::string_view> names_of_lists;
+  Value root;
+  const size_t newline = text.find('\n');
+  if (newline == std::string_view::npos) return std::nullopt;
+  root.span = {1, 1, newline + 1 == text.size() ? static_cast<uint32_t>(text.size()) : kOverLines};
+  if (!read_members(reader, &root.members, keys) || has_repetition(keys)) return std::nullopt;
+  while (!reader.at_end()) {
+    const size_t line_start = reader.line_start();
+    bool is_list = false;
+    const auto key = reader.header(is_list);
+    const Span header = reader.header_span();
+    if (!key || !reader.end_line()) return std::nullopt;
+    auto known = std::ranges::find(root.members, key->text, &Member::key);
+    if (known == root.members.end()) {
+      root.members.push_back({std::string(key->text), key->span, Value()});
+      known = root.members.end() - 1;
+      known->value.span = header;
+      known->value.kind = is_list ? Value::Kind::kArray : Value::Kind::kTable;
+      if (is_list) names_of_lists.push_back(key->text);
+    } else if (is_list && std::ranges::find(names_of_lists, key->text) != names_of_lists.end()) {
+      known->value.span.length = kOverLines;
+    } else {
+      return std::nullopt;  // twice
+    }
+    Value* table = &known->value;
+    if (is_list) {
+      table = &known->value.items.emplace_back();
+      table->span = header;
+      table->is_unread = lists == Lists::kMayBeUnread;
+      table->integer = table->is_unread ? static_cast<int64_t>(line_start) : 0;
+    }
+    if (!read_members(reader, table->is_unread ? nullptr : &table->members, keys) || has_repetition(keys)) {
+      return std::nullopt;
+    }
+  }
+  return root;
+}
+
+Value read_plain_table(std::string_view text, const Value& unread) {
+  assert(unread.is_unread);
+  Reader reader(text, static_cast<size_t>(unread.integer), unread.span.line);
+  Value table;
+  table.span = unread.span;
+  bool is_list = false;
+  std::vector<std::string_view> keys;
+  reader.skip_blanks();
+  // The whole text was checked before.
+  [[maybe_unused]] const bool is_read =
+      reader.header(is_list) && reader.end_line() && read_members(reader, &table.members, keys);
+  assert(is_read);
+  return table;
+}
+
+}  // namespace tails::policy
