@@ -5,11 +5,10 @@
 #include "cli/flow_words.h"
 #include "cli/log.h"
 #include "cli/progress.h"
-#include "conntrack/removal.h"
 
 namespace tails::cli {
 
-Aftermath end_flows(FlushMode mode, const ruleset::RuleSet& rules) {
+Aftermath end_flows(FlushMode mode, const conntrack::RulesInForce& rules) {
   Aftermath aftermath;
   if (mode == FlushMode::kNone) return aftermath;
   conntrack::Selection selection;

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string>
 
-#include "ruleset/rule_set.h"
+#include "conntrack/removal.h"
 
 namespace tails::cli {
 
@@ -21,6 +21,6 @@ struct Aftermath {
 enum class FlushMode : uint8_t { kRevoked, kRevokedAndDead, kAll, kNone };
 
 /// Removes flows now that `rules` are in force. Never fails what was done before: what goes wrong is a warning.
-Aftermath end_flows(FlushMode mode, const ruleset::RuleSet& rules);
+Aftermath end_flows(FlushMode mode, const conntrack::RulesInForce& rules);
 
 }  // namespace tails::cli

@@ -39,8 +39,8 @@ std::optional<std::string> mend_unconfirmed(const iptc::System& system, const ip
 
 void end_flows_of_unconfirmed_rules() {
   const LiveSystem system;
-  const Result<iptc::Live> live = iptc::read_live(system.get());
-  if (live) end_flows(FlushMode::kRevoked, live->rules);
+  Result<iptc::Live> live = iptc::read_live(system.get());
+  if (live) end_flows(FlushMode::kRevoked, [&] { return std::move(live->rules); });
 }
 
 Result<std::optional<Waiting>> waiting_confirmation(const iptc::System& system) {

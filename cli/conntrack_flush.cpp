@@ -52,7 +52,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
     rules = std::move(live->rules);
   }
   progress::stage("Removing flows");
-  const auto report = conntrack::remove_flows(selection, rules);
+  const auto report = conntrack::remove_flows(selection, [&] { return std::move(rules); });
   if (!report) return tl::unexpected(report.error());
   if (!report->owners_known && (selection.revoked || selection.user)) {
     log::warning("this kernel does not list all sockets; flows without a known owner count as revoked");

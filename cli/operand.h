@@ -26,6 +26,7 @@ struct Operand {
   std::vector<policy::User> accounts;
   /// Where exceptions of the session were merged: the policy as it is without them.
   std::optional<policy::Policy> without_session{};
+  bool has_owner_tags = false;  ///< Rules of add_owner_tags are among `rules`.
 };
 
 /// A whole file, at most 256 MiB. kRefused when it cannot be read, kRejected when it is larger.

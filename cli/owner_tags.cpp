@@ -1,8 +1,10 @@
 #include "cli/owner_tags.h"
 
 #include <algorithm>
+#include <cassert>
 #include <variant>
 
+#include "policy/lower.h"
 #include "policy/lower_owner_tags.h"
 
 namespace tails::cli {
@@ -21,6 +23,19 @@ Result<void> keep_owner_tags(const iptc::System& system, Operand& wanted) {
   return writes_owner_tags(live->rules) ? add_owner_tags(wanted) : Result<void>{};
 }
 
-Result<void> add_owner_tags(Operand& wanted) { return policy::add_owner_tags(*wanted.policy, wanted.rules); }
+Result<void> add_owner_tags(Operand& wanted) {
+  auto added = policy::add_owner_tags(*wanted.policy, wanted.rules);
+  wanted.has_owner_tags = added.has_value();
+  return added;
+}
+
+ruleset::RuleSet rules_again(const Operand& wanted) {
+  ruleset::RuleSet rules = policy::lower(*wanted.policy);
+  if (wanted.has_owner_tags) {
+    [[maybe_unused]] const auto added = policy::add_owner_tags(*wanted.policy, rules);
+    assert(added && "the same tags were added before, to the same rules");
+  }
+  return rules;
+}
 
 }  // namespace tails::cli

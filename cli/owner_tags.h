@@ -17,6 +17,10 @@ Result<void> add_owner_tags(Operand& wanted);
 /// told to write. Error: that cannot be told, or they cannot be added.
 Result<void> keep_owner_tags(const iptc::System& system, Operand& wanted);
 
+/// The rules of an operand with a policy once more, for when they were moved into a transaction: rules of a hundred
+/// thousand services are not kept twice for what is seldom needed.
+ruleset::RuleSet rules_again(const Operand& wanted);
+
 /// What `apply`, `reconfigure` and `status` say where tags are in force.
 inline constexpr std::string_view kTagWarning =
     "Owner tags are in force: without a wire filter behind this machine they tell the network who speaks.";

@@ -117,14 +117,14 @@ Result<ExitStatus> run(const Invocation& invocation) {
   options.or_lockdown = !charge.is_in_force;
   options.check = proof_check(*wanted, charge.global, environment);
   progress::stage("Putting the rules in place");
-  const Result<iptc::Outcome> outcome = iptc::commit(system.get(), wanted->rules, options);
+  const Result<iptc::Outcome> outcome = iptc::commit(system.get(), std::move(wanted->rules), options);
   if (!outcome) return refused(outcome.error());
 
   Aftermath aftermath;
   if (is_in_force(*outcome)) {
     if (!charge.is_in_force) tell_unnoted(note_in_charge(system.get(), charge.global, options.policy));
     const bool resolvers_written = write_resolvers(policy);
-    aftermath = end_flows(FlushMode::kRevokedAndDead, wanted->rules);
+    aftermath = end_flows(FlushMode::kRevokedAndDead, [&] { return rules_again(*wanted); });
     aftermath.resolvers_written = resolvers_written;
   }
   return report(invocation, *outcome, success(invocation, *outcome, policy.name, aftermath), Clock::now() - start,

@@ -81,7 +81,7 @@ Result<ExitStatus> change_session(const Invocation& invocation, const SessionCha
   }
 
   if (auto done = change.before(); !done) return refused(done.error());
-  Result<iptc::Outcome> outcome = iptc::commit(system.get(), wanted->rules, options);
+  Result<iptc::Outcome> outcome = iptc::commit(system.get(), std::move(wanted->rules), options);
   const bool is_in_force = outcome && (outcome->kind == Kind::kApplied || outcome->kind == Kind::kUnchanged);
   if (!is_in_force) {
     take_back(outcome ? *outcome->failure : outcome.error());
@@ -101,7 +101,7 @@ Result<ExitStatus> change_session(const Invocation& invocation, const SessionCha
     return refused(error);
   }
   tell_unnoted(note_in_charge(system.get(), charge.global, options.policy));
-  const Aftermath aftermath = end_flows(FlushMode::kRevoked, wanted->rules);
+  const Aftermath aftermath = end_flows(FlushMode::kRevoked, [&] { return rules_again(*wanted); });
   return report(invocation, *outcome, change.success + "." + aftermath.text, Clock::now() - start, aftermath);
 }
 

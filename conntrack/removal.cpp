@@ -183,7 +183,7 @@ tl::unexpected<Error> stated(Error error, std::string_view state) {
 
 }  // namespace
 
-Result<RemovalReport> remove_flows(const Selection& selection, const ruleset::RuleSet& rules) {
+Result<RemovalReport> remove_flows(const Selection& selection, const RulesInForce& rules) {
   auto reader = FlowTable::open();
   if (!reader) return stated(reader.error(), kUntouched);
   // A dump looks at every bucket, and so does a list of sockets: milliseconds that an idle machine need not cost.
@@ -197,7 +197,8 @@ Result<RemovalReport> remove_flows(const Selection& selection, const ruleset::Ru
   if (!routing) return stated(routing.error(), kUntouched);
   auto destroyer = SocketDestroyer::open();
   if (!destroyer) return stated(destroyer.error(), kUntouched);
-  Removal removal(selection, is_table_empty, rules, std::move(*reader), std::move(*remover), std::move(*routing),
+  const ruleset::RuleSet in_force = selection.revoked ? rules() : ruleset::RuleSet();
+  Removal removal(selection, is_table_empty, in_force, std::move(*reader), std::move(*remover), std::move(*routing),
                   std::move(*destroyer));
   auto report = removal.run();
   if (!report) return stated(report.error(), "Flows that were not reached yet are still there.");
@@ -207,7 +208,7 @@ Result<RemovalReport> remove_flows(const Selection& selection, const ruleset::Ru
 Result<RemovalReport> remove_revoked(const ruleset::RuleSet& rules) {
   Selection selection;
   selection.revoked = true;
-  return remove_flows(selection, rules);
+  return remove_flows(selection, [&] { return rules; });
 }
 
 }  // namespace tails::conntrack

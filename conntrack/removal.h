@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 
 #include "conntrack/flow.h"
@@ -29,6 +30,8 @@ struct RemovalReport {
   bool owners_known = true;    ///< False: the kernel lists TCP or UDP sockets not at all (no inet_diag, udp_diag).
 };
 
+using RulesInForce = std::function<ruleset::RuleSet()>;
+
 /// Removes the selected flows of the calling thread's network namespace, and ends the sockets at both their ends
 /// where they are here, so that programs learn at once.
 ///
@@ -39,9 +42,9 @@ struct RemovalReport {
 ///    sockets without a flow, which the next run with `revoked` ends.
 /// 3. Whole addresses and marks are deleted by the kernel in one go where it can (FlowTable::flush).
 ///
-/// `rules`: those in force; read only for `revoked`. Errors are those of FlowTable::open; a failure half-way
-/// leaves the flows that were not reached.
-Result<RemovalReport> remove_flows(const Selection& selection, const ruleset::RuleSet& rules);
+/// `rules` gives those in force; asked at most once, and only for `revoked` where there are flows or sockets to look
+/// at. Errors are those of FlowTable::open; a failure half-way leaves the flows that were not reached.
+Result<RemovalReport> remove_flows(const Selection& selection, const RulesInForce& rules);
 
 /// The end of `apply`: remove_flows of what `rules` forbid.
 Result<RemovalReport> remove_revoked(const ruleset::RuleSet& rules);

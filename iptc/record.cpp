@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <iterator>
@@ -18,6 +19,11 @@ constexpr size_t kMaxSize = 32UL << 20;
 constexpr size_t kMaxTables = 64;
 
 void append_escaped(std::string& out, std::string_view text) {
+  const auto is_special = [](char c) { return c == '\\' || c == '\t' || c == '\n'; };
+  if (std::ranges::none_of(text, is_special)) {
+    out += text;
+    return;
+  }
   for (const char c : text) {
     switch (c) {
       case '\\': out += "\\\\"; break;
@@ -99,11 +105,18 @@ class Scanner {
   bool sound_ = true;
 };
 
+template <class Number>
+void append_number(std::string& out, Number number, int base = 10) {
+  std::array<char, 24> digits{};
+  const auto [end, error] = std::to_chars(digits.data(), digits.data() + digits.size(), number, base);
+  out.append(digits.data(), end);
+}
+
 void append_origin_number(std::string& out, ruleset::OriginIndex index) {
   if (index == ruleset::kNoOrigin) {
     out += '-';
   } else {
-    fmt::format_to(std::back_inserter(out), "{}", index);
+    append_number(out, index);
   }
 }
 
@@ -117,7 +130,8 @@ class OriginList {
     if (origin == nullptr) return ruleset::kNoOrigin;
     if (numbers_[index] == kUnused) {
       numbers_[index] = count_++;
-      fmt::format_to(std::back_inserter(text_), "{}\t", origin->line);
+      append_number(text_, origin->line);
+      text_ += '\t';
       append_escaped(text_, origin->file);
       text_ += '\t';
       append_escaped(text_, origin->entry);
@@ -156,9 +170,12 @@ std::string record_body(const ruleset::RuleSet& rules, const ruleset::Table& tab
     append_origin_number(text, origins.number(chain->origin));
     text += ' ';
     append_escaped(text, chain->name);
-    fmt::format_to(std::back_inserter(text), "\t{}\n", chain->rules.size());
+    text += '\t';
+    append_number(text, chain->rules.size());
+    text += '\n';
     for (const ruleset::Rule& rule : chain->rules) {
-      fmt::format_to(std::back_inserter(text), "{:x} ", fingerprint.rules.at(next++));
+      append_number(text, fingerprint.rules.at(next++), 16);
+      text += ' ';
       append_origin_number(text, origins.number(rule.origin));
       text += '\n';
     }

@@ -17,6 +17,7 @@ namespace {
 
 /// A list in which one item already says what another says again.
 void warn_of_repeated(std::span<const PortGrant> grants, std::span<const Place> places, Report& report) {
+  if (grants.size() < 2) return;
   std::map<uint8_t, Coverage> by_protocol;
   for (size_t i = 0; i < grants.size(); ++i) by_protocol[grants[i].protocol].add(grants[i].ports, i);
   for (auto& [number, coverage] : by_protocol) coverage.seal();
@@ -32,6 +33,7 @@ void warn_of_repeated(std::span<const PortGrant> grants, std::span<const Place> 
 }
 
 void warn_of_repeated(const std::vector<User>& users, const std::vector<Place>& places, Report& report) {
+  if (users.size() < 2) return;
   std::set<std::string_view> seen;
   for (size_t i = 0; i < users.size(); ++i) {
     if (seen.insert(users[i].name).second) continue;

@@ -6,6 +6,7 @@
 #include <map>
 #include <numeric>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -46,7 +47,7 @@ void check_tor(const Draft& draft, Report& report) {
 }
 
 void check_service_names(const Draft& draft, Report& report) {
-  std::map<std::string_view, const Service*> first_of;
+  std::unordered_map<std::string_view, const Service*> first_of(draft.policy.services.size());
   for (size_t i = 0; i < draft.policy.services.size(); ++i) {
     const Service& service = draft.policy.services[i];
     if (service.name.empty()) continue;  // which was reported
@@ -66,6 +67,7 @@ void check_service(const Draft& draft, size_t index, Report& report) {
                  fmt::format("{} is an automap address ({})", to_string(service.at), to_string(*policy.tor->automap)),
                  "TCP to it goes to Tor; use another address of 127.0.0.0/8.");
   }
+  if (service.deny.empty()) return;
   std::map<Uid, const User*> allowed_users;
   for (const User& user : service.allow) allowed_users.emplace(user.uid, &user);
   for (size_t d = 0; d < service.deny.size(); ++d) {

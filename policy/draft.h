@@ -15,7 +15,6 @@ namespace tails::policy {
 struct Draft {
   /// Where one [[service]] stands. The lists are in step with the service's.
   struct ServicePlaces {
-    Place entry;
     Place name;
     Place at;
     std::vector<Place> ports;

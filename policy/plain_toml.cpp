@@ -316,9 +316,11 @@ std::optional<Value> parse_plain_toml(std::string_view text, Lists lists) {
 
 Value read_plain_table(std::string_view text, const Value& unread) {
   assert(unread.is_unread);
+  constexpr size_t kUsualMembers = 8;
   Reader reader(text, static_cast<size_t>(unread.integer), unread.span.line);
   Value table;
   table.span = unread.span;
+  table.members.reserve(kUsualMembers);
   bool is_list = false;
   std::vector<std::string_view> keys;
   reader.skip_blanks();

@@ -192,7 +192,7 @@ void read_service(const Value& table, ReadingContext& context) {
   const TableReader reader(table, context.document, "[[service]]", kKeys, context.report);
   Service service;
   Draft::ServicePlaces places;
-  places.entry = places.name = reader.place();
+  places.name = reader.place();
   if (const auto name = reader.text("name", kRequired)) {
     service.name = name->text;
     places.name = name->place;

@@ -68,6 +68,7 @@ class Collector {
     grants(policy.lan.closed);
     for (const policy::Service& service : policy.services) {
       if (services == Granularity::Services::kWithout) break;
+      if (service.at.family != family_) continue;
       network(Prefix::host(service.at));
       grants(service.ports);
       for (const PortRange& range : service.from) cut(source_ports_, range.first, range.last, kLastPort);

@@ -20,6 +20,8 @@
 namespace tails::conntrack {
 namespace {
 
+ruleset::RuleSet no_rules() { return {}; }
+
 using namespace tails::testbed;
 using std::chrono::milliseconds;
 
@@ -250,7 +252,7 @@ TEST_F(Removal, BySelectionRemovesJustThat) {
     TAILS_ASSERT_OK(insert_flow({.source = {kHostV6, 1000}, .destination = {to, 443}}));
   }
   ASSERT_EQ(flows().size(), 42U);
-  const auto remove = [](const Selection& selection) { return remove_flows(selection, {}).value().removed; };
+  const auto remove = [](const Selection& selection) { return remove_flows(selection, no_rules).value().removed; };
 
   Selection one;
   one.filter.to = Prefix::parse("203.0.113.1");
@@ -283,7 +285,7 @@ TEST_F(Removal, OfOneAddressEndsTheSocketsThatTalkToIt) {
   const Connection second = connect(kAmnesia, other, other_listener);
   Selection selection;
   selection.filter.to = Prefix::host(kInternet);
-  const auto report = remove_flows(selection, {});
+  const auto report = remove_flows(selection, no_rules);
   TAILS_ASSERT_OK(report);
   EXPECT_EQ(report->removed, 1U);
   EXPECT_EQ(sockets(*report), 1U);
@@ -298,7 +300,7 @@ TEST_F(Removal, OfAUserLeavesOtherUsersAlone) {
   const Connection clearnet = connect(kClearnet, web, listener);
   Selection selection;
   selection.user = kClearnet;
-  const auto report = remove_flows(selection, {});
+  const auto report = remove_flows(selection, no_rules);
   TAILS_ASSERT_OK(report);
   EXPECT_EQ(report->removed, 1U);
   EXPECT_EQ(clearnet.error(), told_);
@@ -328,7 +330,7 @@ TEST_F(Removal, OfDeadSourcesFollowsAChangeOfAddress) {
   }
   Selection dead;
   dead.dead = true;
-  const auto report = remove_flows(dead, {});
+  const auto report = remove_flows(dead, no_rules);
   TAILS_ASSERT_OK(report);
   EXPECT_EQ(report->removed, 1U);
   EXPECT_EQ(by_uplink.error(), told_);
@@ -370,7 +372,7 @@ TEST_F(Removal, MendsWhatAKilledRunLeftBehind) {
 
 TEST_F(Removal, WithoutTheCapabilitySaysSo) {
   const auto said = as_user(kAmnesia, [] {
-    const auto report = remove_flows({}, {});
+    const auto report = remove_flows({}, no_rules);
     return report ? std::string("it worked") : report.error().message + "|" + report.error().remedy;
   });
   TAILS_ASSERT_OK(said);
