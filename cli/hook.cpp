@@ -33,8 +33,19 @@ bool holds_addresses(std::string_view text) {
          });
 }
 
-/// As the kernel takes it, and also without characters that a log or a terminal would not show as they are.
+/// As the kernel takes it, and also without characters that a log or a terminal would not show as they are. An address
+/// of an interface may have a label behind a colon ("eth0:1").
 bool is_interface(std::string_view name) {
+  const auto is_letter = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '-';
+  };
+  const size_t colon = name.find(':');
+  if (colon != std::string_view::npos) {
+    const std::string_view label = name.substr(colon + 1);
+    if (label.empty() || label.size() > InterfaceName::kMaxLength || !std::ranges::all_of(label, is_letter))
+      return false;
+    name = name.substr(0, colon);
+  }
   return InterfaceName::make(name).has_value() && std::ranges::all_of(name, [](char c) { return c > ' ' && c <= '~'; });
 }
 

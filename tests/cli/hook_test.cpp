@@ -72,6 +72,13 @@ TEST(Hook, OfIfupdownReadsItsVariables) {
   EXPECT_THAT(run_of({kIfupdown}).words, IsEmpty());
 }
 
+TEST(Hook, TakesALabelledAddressForItsInterface) {
+  EXPECT_THAT(run_of({kIfupdown}, {{"IFACE", "eth0:1"}, {"PHASE", "post-up"}}).words,
+              ElementsAre("--wait", "30", "reconfigure", "--interface=eth0:1", "--event=post-up"));
+  EXPECT_NE(refusal({kIfupdown}, {{"IFACE", "eth0:"}}), "taken");
+  EXPECT_NE(refusal({kIfupdown}, {{"IFACE", "eth0:$(x)"}}), "taken");
+}
+
 TEST(Hook, RefusesNamesThatAreNone) {
   EXPECT_EQ(refusal({kNetworkManager, "", "up"}), "the hook was given \"\" as the name of an interface");
   EXPECT_EQ(refusal({kNetworkManager, "../../etc", "up"}),
