@@ -14,6 +14,7 @@
 #include "cli/transaction_report.h"
 #include "host/forwarding.h"
 #include "host/network_namespace.h"
+#include "iptc/kernel/namespace_id.h"
 #include "iptc/record.h"
 #include "net/nearest.h"
 #include "policy/lower.h"
@@ -82,11 +83,10 @@ Result<GuestPolicy> load_guest_policy(const LiveSystem& system, const GlobalOpti
   if (!wanted) return tl::unexpected(wanted.error());
   const Result<iptc::Live> live = iptc::read_live(system.get());
   if (!live) return tl::unexpected(live.error());
-  const uint64_t here = system.get().kernel.namespace_id();
-  if (here == 0)
-    return fail(ErrorKind::kRefused, "cannot tell in which network namespace this is", "Is /proc mounted?");
+  const auto here = iptc::kernel::known_namespace_id(system.get().kernel);
+  if (!here) return tl::unexpected(here.error());
   return GuestPolicy{std::move(*wanted->policy), charge->global, charge->is_in_force && is_closed(*live),
-                     fmt::format("{}/forwarding-{}", kRunDirectory, here)};
+                     fmt::format("{}/forwarding-{}", kRunDirectory, *here)};
 }
 
 host::Guest guest_of(const policy::Namespace& space) {

@@ -9,6 +9,7 @@
 
 #include "cli/log.h"
 #include "cli/operand.h"
+#include "iptc/kernel/namespace_id.h"
 #include "policy/profiles.h"
 #include "policy/read.h"
 
@@ -22,11 +23,10 @@ struct Note {
 };
 
 Result<std::string> note_path(const iptc::System& system) {
-  const uint64_t here = system.kernel.namespace_id();
-  if (here == 0)
-    return fail(ErrorKind::kRefused, "cannot tell in which network namespace this is", "Is /proc mounted?");
+  const auto here = iptc::kernel::known_namespace_id(system.kernel);
+  if (!here) return tl::unexpected(here.error());
   // A record may hold several network namespaces (the folder is the machine's), and each has a policy of its own.
-  return fmt::format("/run/tails-iptc/in-charge-{}", here);
+  return fmt::format("/run/tails-iptc/in-charge-{}", *here);
 }
 
 /// Three lines: the recorded name, --policy, --user-map. Nullopt where there is no note, or a damaged one.
@@ -108,6 +108,7 @@ Result<InCharge> find_in_charge(const iptc::System& system, const GlobalOptions&
   // After `apply --confirm` took its own work back, the note is of a policy that is no longer in force.
   const bool is_of_these_rules = note && note->recorded_name == live->policy;
   const std::string policy = is_of_these_rules ? note->policy : operand_of(live->policy);
+  found.is_noted = is_of_these_rules;
   if (!policy.empty()) found.global.policy = policy;
   if (note && found.global.user_map.empty()) {
     if (auto map = policy::parse_user_map(note->user_map)) found.global.user_map = std::move(*map);

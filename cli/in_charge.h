@@ -29,6 +29,7 @@ void tell_unnoted(const Result<void>& noted);
 struct InCharge {
   bool is_lockdown = false;  ///< Somebody blocked everything; that stays until somebody applies a policy.
   bool is_in_force = false;  ///< Live rules are by the record ours. False: open, or changed by somebody.
+  bool is_noted = false;     ///< There is a note of these rules; false where the policy was asked for.
   GlobalOptions global;      ///< With the policy and the accounts of the `apply` before, where nothing else was asked.
 };
 

@@ -14,10 +14,10 @@
 #include "cli/accounts.h"
 #include "cli/live_system.h"
 #include "cli/log.h"
+#include "cli/policy_loading.h"
 #include "cli/session_entries.h"
 #include "policy/lower.h"
 #include "policy/profiles.h"
-#include "policy/read.h"
 #include "ruleset/text_reader.h"
 
 namespace tails::cli {
@@ -160,9 +160,11 @@ class Witness final : public policy::Environment {
   mutable int refusal_ = 0;
 };
 
-Result<policy::Policy> load_with_remarks(std::string_view file_or_profile, const GlobalOptions& global,
-                                         const policy::Environment& environment,
-                                         std::span<const policy::Document> session) {
+}  // namespace
+
+Result<policy::Loaded> load_or_refuse(std::string_view file_or_profile, const GlobalOptions& global,
+                                      const policy::Environment& environment,
+                                      std::span<const policy::Document> session) {
   const Witness witness(environment);
   Result<policy::Loaded> loaded = policy::load(file_or_profile, witness, global.user_map, session);
   if (!loaded) {
@@ -170,12 +172,23 @@ Result<policy::Policy> load_with_remarks(std::string_view file_or_profile, const
     if (witness.refusal() != 0) {
       error.kind = ErrorKind::kRefused;
       error.system_errno = witness.refusal();
-    } else if (policy::find_profile(file_or_profile) != nullptr && error.kind == ErrorKind::kRejected) {
+    } else if (session.empty() && policy::find_profile(file_or_profile) != nullptr &&
+               error.kind == ErrorKind::kRejected) {
       // A built-in profile has no fault of its own: what it lacks is this machine's.
       error.remedy = "Create the accounts that this machine lacks, or pin them for this run: --user-map NAME=UID,...";
     }
     return tl::unexpected(std::move(error));
   }
+  return loaded;
+}
+
+namespace {
+
+Result<policy::Policy> load_with_remarks(std::string_view file_or_profile, const GlobalOptions& global,
+                                         const policy::Environment& environment,
+                                         std::span<const policy::Document> session) {
+  Result<policy::Loaded> loaded = load_or_refuse(file_or_profile, global, environment, session);
+  if (!loaded) return tl::unexpected(loaded.error());
   for (const Diagnostic& remark : loaded->remarks) {
     log::remark(render(remark), remark.severity == Severity::kWarning);
   }
@@ -207,7 +220,7 @@ Result<Operand> load_policy_with_session(std::string_view file_or_profile, const
   if (!policy) return tl::unexpected(policy.error());
   Operand operand = operand_of(std::move(*policy));
   if (fitting.empty()) return operand;
-  Result<policy::Loaded> without = policy::load(file_or_profile, environment, global.user_map);
+  Result<policy::Loaded> without = load_or_refuse(file_or_profile, global, environment, {});
   if (!without) return tl::unexpected(without.error());
   operand.without_session = std::move(without->policy);
   return operand;

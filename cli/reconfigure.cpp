@@ -122,7 +122,9 @@ Result<ExitStatus> run(const Invocation& invocation) {
 
   Aftermath aftermath;
   if (is_in_force(*outcome)) {
-    if (!charge.is_in_force) tell_unnoted(note_in_charge(system.get(), charge.global, options.policy));
+    // Also where the run that put these rules in force did not come so far.
+    if (!charge.is_in_force || !charge.is_noted)
+      tell_unnoted(note_in_charge(system.get(), charge.global, options.policy));
     const bool resolvers_written = write_resolvers(policy);
     aftermath = end_flows(FlushMode::kRevokedAndDead, [&] { return rules_again(*wanted); });
     aftermath.resolvers_written = resolvers_written;

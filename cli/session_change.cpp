@@ -7,6 +7,7 @@
 #include "cli/live_system.h"
 #include "cli/operand.h"
 #include "cli/owner_tags.h"
+#include "cli/policy_loading.h"
 #include "cli/proof_check.h"
 #include "cli/session_entries.h"
 #include "cli/transaction_report.h"
@@ -31,11 +32,12 @@ Result<InCharge> charge_of(const iptc::System& system, const GlobalOptions& give
 
 /// The rules as the folder has the exceptions now; after a change that could not be kept.
 Result<void> put_rules_back(const iptc::System& system, const InCharge& charge, const policy::Environment& environment,
-                            const iptc::Options& options) {
+                            iptc::Options options) {
   auto before = load_policy_in_charge(charge.global, environment);
   if (!before) return tl::unexpected(before.error());
   if (auto kept = keep_owner_tags(system, *before); !kept) return kept;
-  const auto outcome = iptc::commit(system, std::move(before->rules), options);
+  options.check = proof_check(*before, charge.global, environment);
+  const auto outcome = iptc::commit(system, before->rules, options);
   if (!outcome) return tl::unexpected(outcome.error());
   if (outcome->failure) return tl::unexpected(*outcome->failure);
   return {};
@@ -56,7 +58,7 @@ Result<ExitStatus> change_session(const Invocation& invocation, const SessionCha
   const InCharge& charge = *found;
   const std::string policy = policy_in_charge(charge.global);
   if (change.must_fit) {
-    const auto loaded = policy::load(policy, environment, charge.global.user_map, change.session);
+    const auto loaded = load_or_refuse(policy, charge.global, environment, change.session);
     if (!loaded) return refused(loaded.error());
   }
   Result<Operand> wanted = load_policy_with_session(policy, charge.global, environment, change.session);

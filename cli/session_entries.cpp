@@ -287,7 +287,11 @@ Result<void> prepare(const policy::Document& document) {
   }
   const std::string path = unfinished(document);
   const int file = open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-  if (file < 0) return refused("cannot make " + path, errno);
+  if (file < 0) {
+    const int error = errno;
+    discard(document);
+    return refused("cannot make " + path, error);
+  }
   errno = ENOSPC;  // What it means where less is written than was asked for.
   bool is_written =
       write(file, document.text.data(), document.text.size()) == static_cast<ssize_t>(document.text.size()) &&
@@ -337,9 +341,12 @@ Result<void> set_aside(const Entry& entry) {
   return refused("cannot remove " + entry.path, error);
 }
 
-void forget(const Entry& entry) {
-  unlink(aside(entry).c_str());
+Result<void> forget(const Entry& entry) {
+  const bool is_gone = unlink(aside(entry).c_str()) == 0 || errno == ENOENT;
+  const int error = errno;
   rmdir(folder_of(entry.path).c_str());
+  if (is_gone) return {};
+  return refused("cannot remove " + aside(entry), error);
 }
 
 }  // namespace tails::cli::session

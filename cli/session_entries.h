@@ -57,6 +57,6 @@ Result<std::optional<Entry>> half_removed(uint32_t number);
 /// Takes an exception out of the folder, and puts it back.
 Result<void> set_aside(const Entry& entry);
 Result<void> put_back(const Entry& entry);
-void forget(const Entry& entry);
+Result<void> forget(const Entry& entry);
 
 }  // namespace tails::cli::session

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "cli/commands.h"
+#include "cli/log.h"
 #include "cli/run_lock.h"
 #include "cli/session_change.h"
 #include "cli/session_entries.h"
@@ -42,7 +43,10 @@ Result<ExitStatus> run(const Invocation& invocation) {
     change.before = change.take_back = [] { return Result<void>{}; };
   }
   change.after = [&]() -> Result<void> {
-    session::forget(entry);
+    // The rules are those without it, and the file is no exception any more.
+    if (const auto forgotten = session::forget(entry); !forgotten) {
+      log::warning(fmt::format("{}; `tails-iptc session remove {}` finishes that", forgotten.error().message, number));
+    }
     return {};
   };
   change.success = fmt::format("Removed exception {}", number);

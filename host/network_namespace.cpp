@@ -30,9 +30,14 @@ tl::unexpected<Error> refused(const std::string& what, int number) {
               number == EPERM ? "Run as root, or with CAP_SYS_ADMIN." : "", number);
 }
 
-bool is_namespace(int descriptor) {
-  struct statfs status {};
-  return fstatfs(descriptor, &status) == 0 && status.f_type == NSFS_MAGIC;
+/// The thread goes back to where it was. It cannot go on elsewhere: what it does next would be done to the wrong
+/// machine. A kernel without memory for the moment is asked again.
+void go_home(int home) {
+  constexpr int kTries = 100;
+  for (int i = 0; setns(home, CLONE_NEWNET) != 0; ++i) {
+    if (i == kTries) std::abort();
+    usleep(10'000);
+  }
 }
 
 bool is_empty(const std::string& folder) {
@@ -88,7 +93,7 @@ Result<void> inside(int target, const std::function<Result<void>()>& work) {
   if (!home) return tl::unexpected(home.error());
   if (setns(target, CLONE_NEWNET) != 0) return refused("cannot enter the network namespace", errno);
   auto result = work();
-  if (setns(home->get(), CLONE_NEWNET) != 0) std::abort();
+  go_home(home->get());
   return result;
 }
 
@@ -107,7 +112,7 @@ Result<void> add_in_folder(const std::string& name) {
   if (error == 0 && unshare(CLONE_NEWNET) != 0) error = errno;
   if (error == 0) {
     if (mount("/proc/thread-self/ns/net", path.c_str(), "none", MS_BIND, nullptr) != 0) error = errno;
-    if (setns(home->get(), CLONE_NEWNET) != 0) std::abort();
+    go_home(home->get());
   }
   if (error == 0) return {};
   unlink(path.c_str());
@@ -140,7 +145,9 @@ Result<std::optional<Descriptor>> open(const std::string& name) {
     if (errno == ENOENT) return std::nullopt;
     return refused("cannot open " + path, errno);
   }
-  if (!is_namespace(file.get())) return std::nullopt;
+  struct statfs status {};
+  if (fstatfs(file.get(), &status) != 0) return refused("cannot examine " + path, errno);
+  if (status.f_type != NSFS_MAGIC) return std::nullopt;
   return std::optional<Descriptor>(std::move(file));
 }
 

@@ -21,12 +21,6 @@ Reach reach(std::string_view name) {
   return name.find(".conf.default.") != std::string_view::npos ? Reach::kDefault : Reach::kOne;
 }
 
-/// Nullopt also where it cannot be read: then nothing is said about it.
-std::optional<int64_t> value_of(const std::string& name) {
-  const auto value = sysctl::read(name);
-  return value ? *value : std::nullopt;
-}
-
 /// A value that is not as it should be.
 struct Fault {
   std::string name;
@@ -35,52 +29,64 @@ struct Fault {
   std::string why;  ///< Empty: the policy wants it.
 };
 
-std::vector<InterfaceName> interfaces() {
-  std::vector<InterfaceName> names;
+/// What was looked at.
+struct Faults {
+  std::vector<Fault> all;
+  /// What could not be: a name of a parameter, or "interfaces".
+  std::vector<std::pair<std::string, Error>> unread;
+};
+
+Result<std::vector<Link>> all_links() {
   auto netlink = Rtnetlink::open();
-  const auto links = netlink ? netlink->links() : Result<std::vector<Link>>{};
-  if (!links) return names;
-  for (const Link& link : *links) {
-    if (!link.name.is_loopback()) names.push_back(link.name);
-  }
-  return names;
+  if (!netlink) return tl::unexpected(netlink.error());
+  return netlink->links();
 }
 
 /// Everywhere: "all", "default" and each interface but loopback, as `net.ipv4.conf.WHERE.PARAMETER`.
-std::vector<std::string> everywhere(std::string_view parameter, bool with_all) {
+std::vector<std::string> everywhere(const std::vector<Link>& links, std::string_view parameter, bool with_all) {
   std::vector<std::string> names;
   const std::string start = "net.ipv4.conf.";
   if (with_all) names.push_back(start + "all." + std::string(parameter));
   names.push_back(start + "default." + std::string(parameter));
-  for (const InterfaceName& interface : interfaces()) {
-    names.push_back(sysctl::of_interface("ipv4", interface, parameter));
+  for (const Link& link : links) {
+    if (!link.name.is_loopback()) names.push_back(sysctl::of_interface("ipv4", link.name, parameter));
   }
   return names;
 }
 
-std::vector<Fault> faults(const SysctlWish& wish) {
-  std::vector<Fault> all;
+Faults faults(const SysctlWish& wish) {
+  Faults found;
+  auto listed = all_links();
+  if (!listed) found.unread.emplace_back("interfaces", listed.error());
+  const std::vector<Link> links = listed ? std::move(*listed) : std::vector<Link>{};
+  // Nullopt: this kernel has no such parameter, or it could not be read, which is noted.
+  const auto value_of = [&](const std::string& name) -> std::optional<int64_t> {
+    const auto value = sysctl::read(name);
+    if (value) return *value;
+    found.unread.emplace_back(name, value.error());
+    return std::nullopt;
+  };
   const auto expect = [&](const std::string& name, int64_t wanted, std::string why) {
     if (!why.empty() && wish.wanted.contains(name)) return;  // The policy knows better.
     const auto value = value_of(name);
-    if (value && *value != wanted) all.push_back({name, *value, wanted, std::move(why)});
+    if (value && *value != wanted) found.all.push_back({name, *value, wanted, std::move(why)});
   };
   if (!wish.may_forward) expect("net.ipv4.ip_forward", 0, "this machine forwards packets, and no guest needs it");
   // An interface's bit counts as soon as it or "all" is set.
-  for (const std::string& name : everywhere("route_localnet", true)) {
+  for (const std::string& name : everywhere(links, "route_localnet", true)) {
     expect(name, 0, "packets for 127.0.0.0/8 from outside reach loopback services");
   }
-  for (const std::string& name : everywhere("accept_redirects", true)) {
+  for (const std::string& name : everywhere(links, "accept_redirects", true)) {
     expect(name, 0, "neighbours may change routes (ICMP redirects)");
   }
   // The larger of "all" and the interface's counts. 2 and not 1: with two uplinks answers may come by either.
   if (value_of("net.ipv4.conf.all.rp_filter").value_or(0) == 0) {
-    for (const std::string& name : everywhere("rp_filter", false)) {
+    for (const std::string& name : everywhere(links, "rp_filter", false)) {
       if (value_of(name) == 0) expect(name, 2, "sources of packets are not checked");
     }
   }
   for (const auto& [name, wanted] : in_order(wish.wanted)) expect(name, wanted, "");
-  return all;
+  return found;
 }
 
 std::string text_of(int64_t value) { return std::to_string(value); }
@@ -106,7 +112,11 @@ Settings in_order(const std::map<std::string, int64_t>& wanted) {
 
 Findings audit_sysctls(const SysctlWish& wish) {
   Findings findings;
-  for (const Fault& fault : faults(wish)) {
+  const Faults found = faults(wish);
+  for (const auto& [name, error] : found.unread) {
+    findings.push_back({"sysctl", name, error.message, error.remedy.empty() ? "Try again." : error.remedy});
+  }
+  for (const Fault& fault : found.all) {
     const std::string fact = fault.why.empty()
                                  ? "is " + text_of(fault.value) + ", the policy wants " + text_of(fault.wanted)
                                  : "is " + text_of(fault.value) + ": " + fault.why;
@@ -152,7 +162,9 @@ Findings audit_sysctl_files(const MachineFiles& files, const std::map<std::strin
 
 Result<Settings> missing_settings(const SysctlWish& wish) {
   Settings settings;
-  for (const Fault& fault : faults(wish)) {
+  const Faults found = faults(wish);
+  if (!found.unread.empty()) return tl::unexpected(found.unread.front().second);
+  for (const Fault& fault : found.all) {
     settings.emplace_back(fault.name, fault.wanted);
     // A machine that stops to forward takes redirects again (net/ipv4/devinet.c, inet_forward_change).
     if (fault.name == "net.ipv4.ip_forward") settings.emplace_back("net.ipv4.conf.all.accept_redirects", 0);
@@ -177,7 +189,7 @@ namespace {
 
 /// What writing `name` changes besides it: "all" changes every interface, and ip_forward the forwarding of each and
 /// whether the machine takes redirects (net/ipv4/devinet.c, inet_forward_change).
-std::vector<std::string> changed_with(const std::string& name) {
+std::vector<std::string> changed_with(const std::string& name, const std::vector<Link>& links) {
   constexpr std::string_view kAll = ".conf.all.";
   std::vector<std::string> names = {name};
   std::string start = "net.ipv4";
@@ -191,10 +203,7 @@ std::vector<std::string> changed_with(const std::string& name) {
     parameter = name.substr(at + kAll.size());
   }
   names.push_back(start + ".conf.default." + parameter);
-  auto netlink = Rtnetlink::open();
-  const auto links = netlink ? netlink->links() : Result<std::vector<Link>>(tl::unexpected(netlink.error()));
-  if (!links) return names;
-  for (const Link& link : *links) {
+  for (const Link& link : links) {
     names.push_back(sysctl::of_interface(start.substr(start.find('.') + 1), link.name, parameter));
   }
   return names;
@@ -204,9 +213,11 @@ std::vector<std::string> changed_with(const std::string& name) {
 
 Result<Settings> write_settings(const Settings& settings) {
   // All of it is read before any of it is written: a value read later may be one that we wrote.
+  const auto links = all_links();
+  if (!links) return tl::unexpected(links.error());
   std::map<std::string, int64_t> values;
   for (const auto& [setting, value] : settings) {
-    for (const std::string& name : changed_with(setting)) {
+    for (const std::string& name : changed_with(setting, *links)) {
       if (values.contains(name)) continue;
       const auto old = sysctl::read(name);
       if (!old) return tl::unexpected(old.error());

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "iptc/closing.h"
+#include "iptc/kernel/namespace_id.h"
 #include "iptc/lock.h"
 #include "iptc/stepper.h"
 #include "iptc/tables.h"
@@ -19,9 +20,9 @@ namespace {
 using std::chrono::milliseconds;
 
 Result<std::string> file_path(System system, const std::string& run_directory) {
-  const uint64_t here = system.kernel.namespace_id();
-  if (here != 0) return fmt::format("{}/confirm.{}", run_directory, here);
-  return fail(ErrorKind::kRefused, "cannot tell in which network namespace this is", "Is /proc mounted?");
+  const auto here = kernel::known_namespace_id(system.kernel);
+  if (!here) return tl::unexpected(here.error());
+  return fmt::format("{}/confirm.{}", run_directory, *here);
 }
 
 /// Gone it is also where a first try did its work and reported a failure.
