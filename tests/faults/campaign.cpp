@@ -56,9 +56,11 @@ Possible possible_failures(const std::vector<long>& system_calls) {
     }
     if (not_ours.contains(call)) continue;
     for (const int error : possible->errors) {
-      result.failures.push_back({number, at, error, false});
-      if (possible->may_do_its_work) result.failures.push_back({number, at, error, true});
-      result.by_call[possible->name] += possible->may_do_its_work ? 2 : 1;
+      for (const bool is_after : {false, true}) {
+        if (possible->work == (is_after ? WorkDone::kNo : WorkDone::kYes)) continue;
+        result.failures.push_back({number, at, error, is_after});
+        ++result.by_call[possible->name];
+      }
     }
   }
   return result;

@@ -4,6 +4,9 @@
 
 namespace tails::faults {
 
+/// Whether a system call that fails may have done its work all the same.
+enum class WorkDone { kNo, kMaybe, kYes };
+
 /// What a system call that the program makes can fail with.
 struct PossibleErrors {
   long system_call = 0;  ///< SYS_…
@@ -11,9 +14,9 @@ struct PossibleErrors {
   /// By its manual page and, for getsockopt and setsockopt, net/ipv4/netfilter/ip_tables.c, net/netfilter/x_tables.c.
   /// Empty: it cannot fail, or is of the run-time's and not ours.
   std::span<const int> errors;
-  /// It may have done its work and fail all the same (close(2), a disk that is full behind a write, libiptc's second
-  /// call after the table is in force).
-  bool may_do_its_work = false;
+  /// kMaybe: a disk that is full behind a write, libiptc's second call after the table is in force. kYes: close(2),
+  /// after which a descriptor is gone whatever it says (close(2), NOTES).
+  WorkDone work = WorkDone::kNo;
 };
 
 /// Nullptr for a call that nobody thought of.

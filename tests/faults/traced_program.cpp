@@ -111,20 +111,32 @@ class Tracer {
     if (!disturbance_.fail || disturbance_.fail->system_call != number_) return;
     if (seen_++ != disturbance_.fail->at) return;
     is_failing_ = true;
-    if (!disturbance_.fail->is_after) poke(offsetof(user_regs_struct, orig_rax), kNoCall);
+    if (disturbance_.fail->is_after) return;
+    if (number_ == SYS_brk) {
+      // It has no errno: it tells the end of memory, and a failure is an end that did not move (brk(2), C
+      // library/kernel differences). The C library believes any other answer. So it is asked where the end is.
+      wanted_end_ = peek(offsetof(user_regs_struct, rdi));
+      poke(offsetof(user_regs_struct, rdi), 0);
+    } else {
+      poke(offsetof(user_regs_struct, orig_rax), kNoCall);
+    }
   }
 
   void leave() {
-    const long result = is_failing_ || launch_.seen ? peek(offsetof(user_regs_struct, rax)) : 0;
+    long result = is_failing_ || launch_.seen ? peek(offsetof(user_regs_struct, rax)) : 0;
     if (is_failing_) {
       is_failing_ = false;
       is_done_ = !launch_.seen;
       // What failed by itself is not to be made another failure of.
       constexpr long kMostErrno = 4095;
       if (disturbance_.fail->is_after && result < 0 && result >= -kMostErrno) return;
-      poke(offsetof(user_regs_struct, rax), -disturbance_.fail->error);
+      if (number_ == SYS_brk) {
+        poke(offsetof(user_regs_struct, rdi), wanted_end_);  // The program goes on with it.
+      } else {
+        result = -disturbance_.fail->error;
+        poke(offsetof(user_regs_struct, rax), result);
+      }
       traced_.was_failed = true;
-      return;
     }
     if (launch_.seen) launch_.seen(made(result));
   }
@@ -147,6 +159,7 @@ class Tracer {
   Traced traced_;
   long number_ = -1;
   size_t seen_ = 0;
+  long wanted_end_ = 0;
   bool is_past_exec_ = false;
   bool is_entry_ = true;
   bool is_started_ = false;

@@ -38,7 +38,7 @@ struct TracedLaunch {
   std::vector<std::string> arguments;      ///< The program's path first.
   std::vector<std::string> environment{};  ///< "NAME=value", on top of ours.
   bool shares_run = false;                 ///< Sees our /run instead of an empty one of its own.
-  /// Called after each call of the program's own.
+  /// Called after each call of the program's own, also after the one that was made to fail.
   std::function<void(const SystemCall&)> seen{};
 };
 
