@@ -5,15 +5,8 @@
 // it; or removed by a run that ended in a failure which says that another program changes the rules. For an editor that
 // takes the lock exactly one holds, and never the last.
 
-#include <sched.h>
-#include <sys/mman.h>
-#include <sys/mount.h>
-#include <unistd.h>
-
 #include <array>
-#include <atomic>
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
 #include <set>
 #include <thread>
@@ -25,10 +18,10 @@ extern "C" {
 #include <libiptc/libiptc.h>
 }
 
+#include "tests/kernel/foreign_rules.h"
 #include "tests/kernel/harness/as_user.h"
-#include "tests/kernel/harness/program.h"
-#include "tests/kernel/kernel_test.h"
-#include "tests/kernel/profile.h"
+#include "tests/kernel/harness/shared_memory.h"
+#include "tests/kernel/private_machine.h"
 
 namespace tails::testbed {
 namespace {
@@ -36,55 +29,11 @@ namespace {
 using Json = nlohmann::json;
 using std::chrono::milliseconds;
 
-constexpr size_t kMostEdits = 1 << 16;
-
-/// What the processes of a test share.
-struct Shared {
-  std::atomic<size_t> run{0};  ///< Of ours, from 1; what happens between two belongs to the one before.
-  std::atomic<size_t> edits{0};
-  std::atomic<bool> shall_end{false};
-  std::array<std::atomic<uint32_t>, kMostEdits> added{};  ///< The run in which each was added, plus 1; 0: it was not.
-  std::array<std::atomic<bool>, kMostEdits> deleted{};    ///< By the editor itself.
-};
-
-class SharedMemory {
- public:
-  SharedMemory()
-      : place_(::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)),
-        shared_(new (place_) Shared) {}
-  SharedMemory(const SharedMemory&) = delete;
-  SharedMemory& operator=(const SharedMemory&) = delete;
-  ~SharedMemory() { ::munmap(place_, sizeof(Shared)); }
-  Shared* operator->() const { return shared_; }
-  Shared& operator*() const { return *shared_; }
-
- private:
-  void* place_;
-  Shared* shared_;
-};
-
-/// Each edit is a rule for a source address of its own.
-std::string address_of(size_t edit) { return "198.18." + std::to_string(edit >> 8) + "." + std::to_string(edit & 255); }
-std::set<size_t> edits_in(const std::string& text) {
-  std::set<size_t> edits;
-  const std::string before = "-s 198.18.";
-  for (size_t at = 0; (at = text.find(before, at)) != std::string::npos;) {
-    at += before.size();
-    char* end = nullptr;
-    const unsigned long high = std::strtoul(text.c_str() + at, &end, 10);
-    edits.insert(high << 8 | std::strtoul(end + 1, nullptr, 10));
-  }
-  return edits;
-}
-
-class Contention : public KernelTest {
+class Contention : public PrivateMachine {
  protected:
   void SetUp() override {
-    KernelTest::SetUp();
+    PrivateMachine::SetUp();
     if (HasFatalFailure() || IsSkipped()) return;
-    ASSERT_EQ(::unshare(CLONE_NEWNS), 0);
-    ASSERT_EQ(::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
-    ASSERT_EQ(::mount("tmpfs", "/run", "tmpfs", 0, "mode=755"), 0);
     auto created = NetworkNamespace::create();
     TAILS_ASSERT_OK(created);
     space_ = std::make_unique<NetworkNamespace>(std::move(*created));
@@ -114,14 +63,14 @@ class Contention : public KernelTest {
   }
 
   /// Runs `apply` of two profiles in turn beside the editor, and then gives account of each of its rules.
-  void account(const std::function<std::string(Shared&)>& editor, size_t runs, bool takes_the_lock);
+  void account(const std::function<std::string(EditLog&)>& editor, size_t runs, bool takes_the_lock);
 
   std::unique_ptr<NetworkNamespace> space_;
   std::unique_ptr<Inside> inside_;
 };
 
-void Contention::account(const std::function<std::string(Shared&)>& editor, size_t runs, bool takes_the_lock) {
-  const SharedMemory shared;
+void Contention::account(const std::function<std::string(EditLog&)>& editor, size_t runs, bool takes_the_lock) {
+  const SharedMemory<EditLog> shared;
   auto background = InBackground::start(Uid{0}, [&] { return editor(*shared); });
   TAILS_ASSERT_OK(background);
   std::vector<std::set<size_t>> named(runs + 1);
@@ -191,29 +140,6 @@ void Contention::account(const std::function<std::string(Shared&)>& editor, size
   EXPECT_EQ(edits_in(live()), std::set<size_t>{});
 }
 
-/// `iptables -w`: adds a rule, and deletes every third one again where it is still there.
-std::string edit_with_the_tool(Shared& shared) {
-  for (size_t edit = 0; edit < kMostEdits && !shared.shall_end; ++edit) {
-    shared.edits = edit + 1;
-    const std::string address = address_of(edit);
-    const auto when = static_cast<uint32_t>(shared.run + 1);
-    const auto call = [&](const char* command) {
-      return run({.arguments = {"iptables-legacy", "-w", "30", command, "INPUT", "-s", address, "-j", "ACCEPT"}});
-    };
-    const auto added = call("-A");
-    if (!added) return added.error().message;
-    if (added->status != 0) return "-A: " + added->err;
-    shared.added[edit] = when;
-    if (edit % 3 != 0) continue;
-    const auto deleted = call("-D");
-    if (!deleted) return deleted.error().message;
-    // 1: there is no such rule, we were quicker.
-    if (deleted->status > 1) return "-D: " + deleted->err;
-    shared.deleted[edit] = deleted->status == 0;
-  }
-  return "";
-}
-
 TEST_F(Contention, EachRuleOfAToolThatTakesTheLockIsDeletedByItselfOrLiveOrNamedByUsExactlyOnce) {
   account(edit_with_the_tool, 40, true);
 }
@@ -235,7 +161,7 @@ std::vector<std::byte> entry_for(size_t edit) {
 }
 
 /// libiptc by itself, without any lock; adds, in bursts and with pauses of up to `most_pause`.
-std::string edit_without_lock(Shared& shared, milliseconds most_pause) {
+std::string edit_without_lock(EditLog& shared, milliseconds most_pause) {
   uint32_t dice = 12345;
   for (size_t edit = 0; edit < kMostEdits && !shared.shall_end; ++edit) {
     shared.edits = edit + 1;
@@ -255,16 +181,16 @@ std::string edit_without_lock(Shared& shared, milliseconds most_pause) {
 }
 
 TEST_F(Contention, NoRuleOfAProgramThatIgnoresTheLockIsLostUnnoticed) {
-  account([](Shared& shared) { return edit_without_lock(shared, milliseconds(20)); }, 40, false);
+  account([](EditLog& shared) { return edit_without_lock(shared, milliseconds(20)); }, 40, false);
 }
 
 TEST_F(Contention, NorOfOneThatNeverPauses) {
-  account([](Shared& shared) { return edit_without_lock(shared, milliseconds(0)); }, 12, false);
+  account([](EditLog& shared) { return edit_without_lock(shared, milliseconds(0)); }, 12, false);
 }
 
 TEST_F(Contention, EachRuleOfOursThatAnotherDeletesIsPutBackByARunThatSaysApplied) {
   constexpr size_t kRuns = 40;
-  const SharedMemory shared;
+  const SharedMemory<EditLog> shared;
   ASSERT_EQ(tails_iptc({"apply"}).status, 0);
   // Between two deletions one whole run of ours must lie, which then has this one's work to do.
   auto editor = InBackground::start(Uid{0}, [&]() -> std::string {

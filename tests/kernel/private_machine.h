@@ -19,6 +19,13 @@
 
 namespace tails::testbed {
 
+/// Gives the test's process a mount namespace and an empty /run of its own.
+inline void take_private_run() {
+  ASSERT_EQ(unshare(CLONE_NEWNS), 0);
+  ASSERT_EQ(mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
+  ASSERT_EQ(mount("tmpfs", "/run", "tmpfs", 0, "mode=755"), 0);
+}
+
 /// A test whose process has a mount namespace and a /run of its own, so that what the program keeps there goes on from
 /// one run to the next and is gone at the end. The policy is the profile `tails` with its resolver file in that /run.
 class PrivateMachine : public KernelTest {
@@ -29,13 +36,16 @@ class PrivateMachine : public KernelTest {
   void SetUp() override {
     KernelTest::SetUp();
     if (HasFatalFailure() || IsSkipped()) return;
-    ASSERT_EQ(unshare(CLONE_NEWNS), 0);
-    ASSERT_EQ(mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
-    fresh_run();
+    ASSERT_NO_FATAL_FAILURE(take_private_run());
+    write_policy();
   }
 
+  /// Everything that was there is out of sight.
   static void fresh_run() {
     ASSERT_EQ(mount("tmpfs", "/run", "tmpfs", 0, "mode=755"), 0);
+    write_policy();
+  }
+  static void write_policy() {
     std::string text(policy::find_profile("tails")->text);
     const std::string there = "/etc/resolv-over-clearnet.conf";
     text.replace(text.find(there), there.size(), kResolverFile);

@@ -35,6 +35,7 @@ class Beside {
   /// The status that it ends with; 128 + the signal that ended it.
   int end(int number);
   [[nodiscard]] bool lives() const;
+  [[nodiscard]] pid_t id() const { return child_; }
 
  private:
   pid_t child_ = -1;

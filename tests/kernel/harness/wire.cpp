@@ -54,6 +54,15 @@ Result<std::vector<Frame>> Wire::drain() {
   }
 }
 
+Result<unsigned> Wire::lost() {
+  tpacket_stats counted{};
+  socklen_t length = sizeof counted;
+  if (::getsockopt(socket_.get(), SOL_PACKET, PACKET_STATISTICS, &counted, &length) != 0) {
+    return system_failure("PACKET_STATISTICS");
+  }
+  return counted.tp_drops;
+}
+
 Result<void> Wire::inject(const InterfaceName& interface, std::span<const std::byte> packet) {
   const Inside inside(*far_side_);
   sockaddr_ll to{};

@@ -25,6 +25,8 @@ class Wire {
 
   /// The IPv4 and IPv6 packets that came in on any interface but lo since the last call, in order. Never waits.
   Result<std::vector<Frame>> drain();
+  /// How many it had no room for since the last call: what came between two drains went by unseen.
+  Result<unsigned> lost();
 
   /// Puts a packet on the cable at `interface` (of the far side), whatever it claims to be.
   Result<void> inject(const InterfaceName& interface, std::span<const std::byte> packet);
