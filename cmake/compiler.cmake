@@ -27,6 +27,13 @@ if(TAILS_SANITIZE)
   add_link_options(-fsanitize=address,undefined)
 endif()
 
+option(TAILS_SANITIZE_THREAD "Build with ThreadSanitizer" OFF)
+if(TAILS_SANITIZE_THREAD)
+  # DPDK's headers have fences, which ThreadSanitizer does not see; GCC warns of each.
+  add_compile_options(-fsanitize=thread -fno-omit-frame-pointer $<$<CXX_COMPILER_ID:GNU>:-Wno-tsan>)
+  add_link_options(-fsanitize=thread)
+endif()
+
 option(TAILS_FUZZ "Build the libFuzzer targets (needs clang)" OFF)
 if(TAILS_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)  # coverage, which steers the search
