@@ -13,29 +13,13 @@
 #include "tests/kernel/harness/rule_counters.h"
 #include "tests/kernel/harness/scratch_directory.h"
 #include "tests/kernel/harness/sockets.h"
-#include "tests/kernel/kernel_test.h"
-#include "tests/kernel/tails_iptc.h"
+#include "tests/kernel/tails_machine.h"
 
 namespace tails::testbed {
 namespace {
 
-class Acceptance : public KernelTest {
+class Acceptance : public TailsMachine {
  protected:
-  void SetUp() override {
-    KernelTest::SetUp();
-    if (IsSkipped() || HasFatalFailure()) return;
-    auto bed = Testbed::build(tails_guests());
-    TAILS_ASSERT_OK(bed);
-    bed_.emplace(std::move(*bed));
-    inside_.emplace(bed_->host);
-  }
-
-  void apply(const std::string& policy) {
-    const auto applied = tails_iptc({"--policy", policy, "apply"});
-    TAILS_ASSERT_OK(applied);
-    ASSERT_EQ(applied->status, 0) << applied->err;
-  }
-
   std::string output_of(const std::string& shell_command) {
     const auto finished = run({.arguments = {"sh", "-c", shell_command}, .has_private_run = true});
     EXPECT_TRUE(finished.has_value());
@@ -43,9 +27,6 @@ class Acceptance : public KernelTest {
     EXPECT_EQ(finished->status, 0) << shell_command << ": " << finished->err;
     return finished->out;
   }
-
-  std::optional<Testbed> bed_;
-  std::optional<Inside> inside_;
 };
 
 /// The tables of a text of iptables-save by name, without comments and counters: the tool prints them in the order in

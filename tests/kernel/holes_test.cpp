@@ -12,8 +12,7 @@
 #include "tests/kernel/harness/scratch_directory.h"
 #include "tests/kernel/harness/sockets.h"
 #include "tests/kernel/harness/wire.h"
-#include "tests/kernel/kernel_test.h"
-#include "tests/kernel/tails_iptc.h"
+#include "tests/kernel/tails_machine.h"
 
 namespace tails::testbed {
 namespace {
@@ -31,28 +30,11 @@ std::string public_filter(const std::string& rules) {
          rules + "-A OUTPUT -j REJECT --reject-with icmp-port-unreachable\nCOMMIT\n";
 }
 
-class Holes : public KernelTest {
+class Holes : public TailsMachine {
  protected:
-  void SetUp() override {
-    KernelTest::SetUp();
-    if (IsSkipped() || HasFatalFailure()) return;
-    auto bed = Testbed::build(tails_guests());
-    TAILS_ASSERT_OK(bed);
-    bed_.emplace(std::move(*bed));
-    inside_.emplace(bed_->host);
-  }
-
   void load_public(const std::string& rules, const char* restore = "iptables-legacy-restore") {
     const auto loaded = run_checked({.arguments = {restore}, .input = rules, .has_private_run = true});
     TAILS_ASSERT_OK(loaded);
-  }
-
-  void apply(std::vector<std::string> more = {}) {
-    std::vector<std::string> arguments = {"--policy", "tails", "apply"};
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    const auto applied = tails_iptc(arguments);
-    TAILS_ASSERT_OK(applied);
-    ASSERT_EQ(applied->status, 0) << applied->err;
   }
 
   /// What connect(2) says to that user.
@@ -73,9 +55,6 @@ class Holes : public KernelTest {
       return packet && packet->destination == destination.address && packet->destination_port == destination.port;
     }));
   }
-
-  std::optional<Testbed> bed_;
-  std::optional<Inside> inside_;
 };
 
 TEST_F(Holes, N01_LanDoesNotReachOurOwnServicesThroughLoopback) {
@@ -84,7 +63,7 @@ TEST_F(Holes, N01_LanDoesNotReachOurOwnServicesThroughLoopback) {
   load_public(public_filter("-A OUTPUT -d 10.0.0.0/8 -j ACCEPT\n-A OUTPUT -d 192.168.0.0/16 -j ACCEPT\n"));
   EXPECT_EQ(connects(uid::kStranger, {kHostLan, 22}), "0");
   EXPECT_EQ(connects(uid::kStranger, {kTbbHost, 22}), "0");
-  apply();
+  apply("tails");
   EXPECT_EQ(connects(uid::kStranger, {kHostLan, 22}), "ECONNREFUSED");
   EXPECT_EQ(connects(uid::kStranger, {kTbbHost, 22}), "ECONNREFUSED");
 }
@@ -97,7 +76,7 @@ TEST_F(Holes, N02_LoopbackAddressesNeverLeaveByACable) {
   load_public(public_filter("-A OUTPUT ! -o lo -m owner --uid-owner 108 -j ACCEPT\n"));
   EXPECT_EQ(connects(uid::kClearnet, loopback, by_cable), "ETIMEDOUT");
   EXPECT_GE(arrived(*wire, loopback), 1U);
-  apply();
+  apply("tails");
   EXPECT_EQ(connects(uid::kClearnet, loopback, by_cable), "ECONNREFUSED");
   EXPECT_EQ(sends(uid::kClearnet, {kLoopbackV4, 53}, by_cable), "EPERM");
   EXPECT_EQ(connects(uid::kTor, {IpAddress::v4(127, 192, 0, 1), 80}, by_cable), "ECONNREFUSED");
@@ -150,12 +129,12 @@ std::string ask_from_guest(const Testbed& bed, int questions) {
 }
 
 TEST_F(Holes, N04_ReloadingKeepsForwardingAndMasquerading) {
-  apply();
+  apply("tails");
   EXPECT_EQ(ask_from_guest(*bed_, 1), "0 lost, 0 unmasked");
   // The public way: load the base rules, then let a script put back what they lack.
   load_public(public_filter(""));
   EXPECT_EQ(ask_from_guest(*bed_, 1), "1 lost, 0 unmasked");
-  apply();
+  apply("tails");
 
   auto asking = InBackground::start(uid::kRoot, [this] { return ask_from_guest(*bed_, 1500); });
   TAILS_ASSERT_OK(asking);
@@ -165,7 +144,7 @@ TEST_F(Holes, N04_ReloadingKeepsForwardingAndMasquerading) {
         {.arguments = {"iptables-legacy", "-A", "lan", "-m", "owner", "--uid-owner", "4711", "-j", "ACCEPT"},
          .has_private_run = true});
     TAILS_ASSERT_OK(drift);
-    apply();
+    apply("tails");
   }
   const auto said = asking->finish();
   TAILS_ASSERT_OK(said);
@@ -188,7 +167,7 @@ TEST_F(Holes, N05_TheClearnetGuestDoesNotReachOtherGuests) {
   load_public(
       public_filter("-A FORWARD -i veth-clearnet -j ACCEPT\n-A FORWARD -m state --state ESTABLISHED -j ACCEPT\n"));
   EXPECT_EQ(from_clearnet({kTbbGuest, 80}), "0");
-  apply();
+  apply("tails");
   EXPECT_EQ(from_clearnet({kTbbGuest, 80}), "ETIMEDOUT");
   EXPECT_EQ(from_clearnet({kTbbHost, 9050}), "ECONNREFUSED");
   EXPECT_EQ(from_clearnet({kHostLan, 9050}), "ETIMEDOUT");
@@ -239,7 +218,7 @@ TEST_F(Holes, N06_OnlyASynInStateNewOpensTcp) {
   EXPECT_EQ(fates(), all_through);
 
   const Inside inside(replayer->bed().host);
-  apply();
+  apply("tails");
   // The kernel does not answer what it cannot make sense of, so those are told by the errno alone.
   std::string ours = fates();
   for (size_t at = 0; (at = ours.find("dropped")) != std::string::npos;) ours.replace(at, 7, "refused");
@@ -256,7 +235,7 @@ TEST_F(Holes, N07_TorItselfDoesNotReachLoopback) {
               "*nat\n:PREROUTING ACCEPT\n:INPUT ACCEPT\n:OUTPUT ACCEPT\n:POSTROUTING ACCEPT\n"
               "-A OUTPUT -d 127.192.0.0/10 -p tcp -j REDIRECT --to-ports 9040\nCOMMIT\n");
   for (const Endpoint& place : places) EXPECT_EQ(connects(uid::kTor, place), "0");
-  apply();
+  apply("tails");
   for (const Endpoint& place : places) EXPECT_EQ(connects(uid::kTor, place), "ECONNREFUSED");
 }
 
@@ -307,7 +286,7 @@ TEST_F(Holes, N09_DnsIsJudgedBehindItsRedirection) {
   load_public(public_filter("-A OUTPUT -o lo -d 127.0.0.1 -p udp --dport 53 -m owner --uid-owner 1000 -j ACCEPT\n") +
               redirect);
   EXPECT_EQ(sends(uid::kAmnesia, {kLoopbackV4, 53}), "EPERM");  // it looks granted, and is not
-  apply();
+  apply("tails");
   EXPECT_EQ(sends(uid::kAmnesia, {kLoopbackV4, 53}), "0");
   EXPECT_TRUE(receive(tor_dns->get()).has_value());
   EXPECT_EQ(sends(uid::kApt, {kLoopbackV4, 53}), "EPERM");
@@ -330,7 +309,7 @@ TEST_F(Holes, N10_TheHostNameDoesNotLeaveByNetbiosDatagrams) {
       "-A OUTPUT -d 192.168.0.0/16 -p udp --dport 137 -j REJECT\n-A OUTPUT -d 192.168.0.0/16 -j ACCEPT\n"));
   EXPECT_EQ(sends(uid::kStranger, datagrams), "0");
   EXPECT_EQ(arrived(*wire, datagrams), 1U);
-  apply();
+  apply("tails");
   EXPECT_EQ(sends(uid::kStranger, datagrams), "EPERM");
   EXPECT_EQ(sends(uid::kRoot, {kLanNeighbour, 137}), "EPERM");
   EXPECT_EQ(sends(uid::kStranger, {kLanNeighbour, 139}), "0");
@@ -356,7 +335,7 @@ TEST_F(Holes, N11_NobodyInheritsAnothersFlow) {
   load_public(public_filter("-A OUTPUT -p udp --dport 53 -m owner --uid-owner 107 -j ACCEPT\n"));
   EXPECT_EQ(steal(), "0");
   EXPECT_TRUE(receive(resolver->get()).has_value());
-  apply();
+  apply("tails");
   EXPECT_EQ(steal(), "EPERM");
   EXPECT_FALSE(receive(resolver->get(), milliseconds(50)).has_value());
 }
@@ -380,7 +359,7 @@ TEST_F(Holes, N11_NobodyReopensAnothersConnection) {
   EXPECT_TRUE(replay->is_as_meant) << describe(replay->seen);
   EXPECT_EQ(to_string(replay->fate), "got through");
   const Inside inside(replayer->bed().host);
-  apply();
+  apply("tails");
   replay = replayer->replay(syn);
   TAILS_ASSERT_OK(replay);
   EXPECT_TRUE(replay->is_as_meant) << describe(replay->seen);
@@ -396,7 +375,7 @@ TEST_F(Holes, N12_TheHostDoesNotReachItsGuests) {
   TAILS_ASSERT_OK(service);
   load_public(public_filter("-A OUTPUT -d 10.0.0.0/8 -j ACCEPT\n"));
   EXPECT_EQ(connects(uid::kStranger, {kTbbGuest, 80}), "0");
-  apply();
+  apply("tails");
   for (const Uid user : {uid::kStranger, uid::kAmnesia, uid::kClearnet, uid::kTor, uid::kRoot}) {
     EXPECT_EQ(connects(user, {kTbbGuest, 80}), "ECONNREFUSED");
   }
@@ -439,7 +418,7 @@ TEST_F(Holes, N13_ASmallerUplinkDoesNotStallTheUnsafeBrowser) {
       "*nat\n:PREROUTING ACCEPT\n:INPUT ACCEPT\n:OUTPUT ACCEPT\n:POSTROUTING ACCEPT\n"
       "-A POSTROUTING -s 10.200.1.16/30 -j MASQUERADE\nCOMMIT\n");
   EXPECT_LT(upload_from_guest(*bed_, kUpload), kUpload);
-  apply();
+  apply("tails");
   EXPECT_EQ(upload_from_guest(*bed_, kUpload), kUpload);
 }
 
@@ -454,7 +433,7 @@ TEST_F(Holes, N14_ARefusedConnectionToLoopbackOfIpv6DoesNotHang) {
   // the one to the second SYN, a second later (IPv4 is at once; Linux 6.18). Before, no answer ever came.
   constexpr milliseconds kSecondSyn{2500};
   EXPECT_EQ(connects(uid::kStranger, nobody, {}, kSecondSyn), "ETIMEDOUT");
-  apply();
+  apply("tails");
   EXPECT_EQ(connects(uid::kStranger, nobody, {}, kSecondSyn), "ECONNREFUSED");
   // What is granted and has no listener: an ordinary reset.
   EXPECT_EQ(connects(uid::kGreeter, {kLoopbackV6, 4101}), "ECONNREFUSED");

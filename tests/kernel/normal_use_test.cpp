@@ -14,8 +14,7 @@
 #include "policy/lower.h"
 #include "tests/kernel/harness/as_user.h"
 #include "tests/kernel/harness/sockets.h"
-#include "tests/kernel/kernel_test.h"
-#include "tests/kernel/tails_iptc.h"
+#include "tests/kernel/tails_machine.h"
 
 namespace tails::testbed {
 namespace {
@@ -95,23 +94,8 @@ std::string unfinished_connections() {
   return found;
 }
 
-class NormalUse : public KernelTest {
+class NormalUse : public TailsMachine {
  protected:
-  void SetUp() override {
-    KernelTest::SetUp();
-    if (IsSkipped() || HasFatalFailure()) return;
-    auto bed = Testbed::build(tails_guests());
-    TAILS_ASSERT_OK(bed);
-    bed_.emplace(std::move(*bed));
-    inside_.emplace(bed_->host);
-  }
-
-  void apply(const std::string& policy) {
-    const auto applied = tails_iptc({"--policy", policy, "apply"});
-    TAILS_ASSERT_OK(applied);
-    ASSERT_EQ(applied->status, 0) << applied->err;
-  }
-
   Descriptor listen_at(const NetworkNamespace& where, const Endpoint& at) {
     const Inside inside(where);
     auto listener = listen_tcp(at);
@@ -141,9 +125,6 @@ class NormalUse : public KernelTest {
   }
 
   static constexpr const char* kGoodTalk = "answer EOF, heard request EOF";
-
-  std::optional<Testbed> bed_;
-  std::optional<Inside> inside_;
 };
 
 class NormalUseOfEach : public NormalUse, public testing::WithParamInterface<const char*> {};
