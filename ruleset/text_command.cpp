@@ -249,7 +249,7 @@ class LineReader {
   Problem read_fragment(const Token& option) {
     if (auto bad = check_once(option, 'f')) return bad;
     if (family_ == Family::kIpv6) return problem(option, "-f is for IPv4 only", "Use -m frag.");
-    const auto inverted = words_.take_inversion(option, true);
+    const auto inverted = words_.take_inversion(option, true, false);
     if (!inverted) return inverted.error();
     rule_.header.fragment = *inverted ? HeaderTest::Fragment::kNotLater : HeaderTest::Fragment::kLater;
     return words_.check_no_value(option);

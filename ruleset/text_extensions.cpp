@@ -103,7 +103,7 @@ Problem Extensions::apply(Draft<V>& draft, const Option<V>& option, const Token&
   Argument argument;
   argument.option = at;
   argument.family = family_;
-  const auto inverted = words_->take_inversion(at, option.can_invert);
+  const auto inverted = words_->take_inversion(at, option.can_invert, option.values > 0);
   if (!inverted) return inverted.error();
   argument.inverted = *inverted;
   if (option.values == 0) {

@@ -30,10 +30,10 @@ void Words::start_option() {
   glued_.reset();
 }
 
-Read<bool> Words::take_inversion(const Token& option, bool can_invert) {
+Read<bool> Words::take_inversion(const Token& option, bool can_invert, bool has_value) {
   const auto before = std::exchange(inversion_, std::nullopt);
   if (before && !can_invert) return fault(*before, "\"!\" cannot stand before " + std::string(option.value));
-  if (!can_invert || glued_ || at_end() || !is_inversion(peek())) return before.has_value();
+  if (!can_invert || !has_value || glued_ || at_end() || !is_inversion(peek())) return before.has_value();
   if (before) return fault(peek(), "\"!\" stands twice");
   ++next_;
   return true;

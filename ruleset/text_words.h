@@ -28,8 +28,9 @@ class Words {
   void glue(const Token& value) { glued_ = value; }
   [[nodiscard]] bool is_glued() const { return glued_.has_value(); }
 
-  /// Whether `option` is inverted, by a "!" before it or, as in the old days, before its value.
-  Read<bool> take_inversion(const Token& option, bool can_invert);
+  /// Whether `option` is inverted, by a "!" before it or, as in the old days, before its value: where it takes none, a
+  /// "!" behind it belongs to what follows.
+  Read<bool> take_inversion(const Token& option, bool can_invert, bool has_value = true);
   /// The next value of `option`.
   Read<Token> take_value(const Token& option);
   /// For an option that takes none.

@@ -128,6 +128,7 @@ ACCEPT;;FAIL
 -p tcp --dport 80 --sport 1024:;-p tcp -m tcp --sport 1024:65535 --dport 80;OK
 -p tcp --source-port 1;-p tcp -m tcp --sport 1;OK
 -p tcp --syn;-p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN;OK
+-p tcp --syn ! --sport 1;-p tcp -m tcp ! --sport 1 --tcp-flags FIN,SYN,RST,ACK SYN;OK
 -p tcp ! --syn;-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN;OK
 -p tcp --tcp-flags ALL NONE;-p tcp -m tcp --tcp-flags FIN,SYN,RST,PSH,ACK,URG NONE;OK
 -p tcp --tcp-flags syn,fin fin;-p tcp -m tcp --tcp-flags FIN,SYN FIN;OK
@@ -206,6 +207,8 @@ ACCEPT;;FAIL
 -m owner --gid-owner 5 --uid-owner 6;-m owner --uid-owner 6 --gid-owner 5;OK
 -m owner --socket-exists;=;OK
 -m owner ! --socket-exists;=;OK
+-m owner --socket-exists ! --uid-owner 1;=;OK
+-m owner ! --socket-exists ! --gid-owner 1;=;OK
 -m owner --uid-owner 1 --socket-exists;-m owner --socket-exists --uid-owner 1;OK
 -m owner --gid-owner 5 --suppl-groups;=;OK
 -m owner --suppl-groups --gid-owner 5;;FAIL
@@ -430,6 +433,7 @@ ACCEPT;;FAIL
 -s 192.0.2.1 -s 192.0.2.2;;FAIL
 ! -s 192.0.2.1,192.0.2.2;;FAIL
 -f;=;OK
+-f ! -s 10.0.0.0/8;! -s 10.0.0.0/8 -f;OK
 ! -f;=;OK
 --fragments;-f;OK
 --frag -j DROP;-f -j DROP;OK
