@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -105,6 +106,8 @@ int error_in(const nlmsghdr& message) {
   if (message.nlmsg_len < NLMSG_LENGTH(sizeof(int))) return EPROTO;
   int error = 0;
   std::memcpy(&error, reinterpret_cast<const std::byte*>(&message) + NLMSG_HDRLEN, sizeof error);
+  // No errno, and its opposite is no int.
+  if (error == std::numeric_limits<int>::min()) return EPROTO;
   return error < 0 ? -error : error;
 }
 

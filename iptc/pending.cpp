@@ -4,7 +4,10 @@
 
 #include <cstdint>
 #include <iterator>
+#include <span>
 #include <sstream>
+
+#include "iptc/scanner.h"
 
 namespace tails::iptc {
 namespace {
@@ -23,40 +26,37 @@ std::string_view policy_word(const std::optional<kernel::Policy>& policy) {
   return *policy == kernel::Policy::kAccept ? "accept" : "drop";
 }
 
-std::optional<kernel::RawChain> read_chain(std::istream& words) {
+kernel::RawChain read_chain(Scanner& scan) {
   kernel::RawChain chain;
-  std::string policy;
-  if (!(words >> chain.name >> policy >> chain.begin >> chain.end >> chain.packets >> chain.octets)) {
-    return std::nullopt;
-  }
+  chain.name = scan.until(' ');
+  const std::string_view policy = scan.until(' ');
   if (policy == "accept") {
     chain.policy = kernel::Policy::kAccept;
   } else if (policy == "drop") {
     chain.policy = kernel::Policy::kDrop;
   } else if (policy != "-") {
-    return std::nullopt;
+    scan.fail();
   }
+  chain.begin = scan.number<size_t>(' ');
+  chain.end = scan.number<size_t>(' ');
+  chain.packets = scan.number<uint64_t>(' ');
+  chain.octets = scan.number<uint64_t>('\n');
   return chain;
 }
 
-/// What stands behind the word "table".
-std::optional<kernel::RawTable> read_table(std::istream& words) {
+kernel::RawTable read_table(Scanner& scan) {
   kernel::RawTable table;
-  unsigned family = 0;
-  size_t chains = 0;
-  size_t length = 0;
-  if (!(words >> family >> table.name >> chains >> length)) return std::nullopt;
-  table.family = family == 6 ? Family::kIpv6 : Family::kIpv4;
-  for (size_t i = 0; i < chains; ++i) {
-    auto chain = read_chain(words);
-    if (!chain || chain->begin > chain->end || chain->end > length) return std::nullopt;
-    table.chains.push_back(*std::move(chain));
+  scan.expect("table ");
+  table.family = scan.number<unsigned>(' ') == 6 ? Family::kIpv6 : Family::kIpv4;
+  table.name = scan.until(' ');
+  const auto chains = scan.number<size_t>(' ');
+  const auto length = scan.number<size_t>('\n');
+  for (size_t i = 0; i < chains && scan.is_sound(); ++i) {
+    table.chains.push_back(read_chain(scan));
+    if (table.chains.back().begin > table.chains.back().end || table.chains.back().end > length) scan.fail();
   }
-  if (words.get() != '\n') return std::nullopt;
-  table.bytes.resize(length);
-  if (!words.read(reinterpret_cast<char*>(table.bytes.data()), static_cast<std::streamsize>(length))) {
-    return std::nullopt;
-  }
+  const auto bytes = std::as_bytes(std::span(scan.bytes(length)));
+  table.bytes.assign(bytes.begin(), bytes.end());
   return table;
 }
 
@@ -101,12 +101,11 @@ std::optional<std::vector<kernel::RawTable>> parse_tables_before(std::string_vie
   const std::string_view head = text.substr(0, head_end);
   const std::string_view rest = text.substr(head_end + 1);
   if (!head.ends_with(fmt::format(" {:x}", checksum(rest)))) return std::nullopt;
-  std::istringstream words{std::string(rest)};
+  Scanner scan(rest);
   std::vector<kernel::RawTable> tables;
-  for (std::string word; words >> word;) {
-    auto table = word == "table" ? read_table(words) : std::nullopt;
-    if (!table) return std::nullopt;
-    tables.push_back(*std::move(table));
+  while (!scan.at_end()) {
+    tables.push_back(read_table(scan));
+    if (!scan.is_sound()) return std::nullopt;
   }
   return tables;
 }

@@ -5,9 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <iterator>
 #include <unordered_map>
+
+#include "iptc/scanner.h"
 
 namespace tails::iptc {
 namespace {
@@ -47,63 +48,16 @@ std::string unescape(std::string_view text) {
   return out;
 }
 
-/// Takes words and lines off a text; any failure sticks.
-class Scanner {
- public:
-  explicit Scanner(std::string_view text) : rest_(text) {}
-
-  [[nodiscard]] bool at_end() const { return rest_.empty(); }
-  [[nodiscard]] bool is_sound() const { return sound_; }
-
-  /// Up to `end`, which is taken off as well.
-  std::string_view until(char end) {
-    const size_t at = rest_.find(end);
-    if (at == std::string_view::npos) {
-      sound_ = false;
-      return std::exchange(rest_, {});
-    }
-    const auto word = rest_.substr(0, at);
-    rest_.remove_prefix(at + 1);
-    return word;
+/// An origin's number, one of `count`, or "-".
+ruleset::OriginIndex read_origin(Scanner& scan, char end, size_t count) {
+  if (scan.starts_with('-')) {
+    if (scan.until(end) != "-") scan.fail();
+    return ruleset::kNoOrigin;
   }
-  template <class Number>
-  Number number(char end, int base = 10) {
-    const auto word = until(end);
-    Number value = 0;
-    const auto [last, error] = std::from_chars(word.data(), word.data() + word.size(), value, base);
-    if (word.empty() || error != std::errc{} || last != word.data() + word.size()) sound_ = false;
-    return value;
-  }
-  ruleset::OriginIndex origin(char end, size_t count) {
-    if (rest_.starts_with('-')) {
-      if (until(end) != "-") sound_ = false;
-      return ruleset::kNoOrigin;
-    }
-    const auto index = number<ruleset::OriginIndex>(end);
-    if (index >= count) sound_ = false;
-    return index;
-  }
-  void expect(std::string_view text) {
-    if (!rest_.starts_with(text)) {
-      sound_ = false;
-      return;
-    }
-    rest_.remove_prefix(text.size());
-  }
-  std::string_view bytes(size_t count) {
-    if (count > rest_.size()) {
-      sound_ = false;
-      return {};
-    }
-    const auto taken = rest_.substr(0, count);
-    rest_.remove_prefix(count);
-    return taken;
-  }
-
- private:
-  std::string_view rest_;
-  bool sound_ = true;
-};
+  const auto index = scan.number<ruleset::OriginIndex>(end);
+  if (index >= count) scan.fail();
+  return index;
+}
 
 template <class Number>
 void append_number(std::string& out, Number number, int base = 10) {
@@ -201,12 +155,12 @@ std::optional<RecordedOrigins> parse_body(std::string_view body) {
   while (scan.is_sound() && !scan.at_end()) {
     RecordedOrigins::Chain chain;
     scan.expect("chain ");
-    chain.origin = scan.origin(' ', result.origins.size());
+    chain.origin = read_origin(scan, ' ', result.origins.size());
     chain.name = unescape(scan.until('\t'));
     const auto rules = scan.number<size_t>('\n');
     for (size_t i = 0; i < rules && scan.is_sound(); ++i) {
       chain.rules.push_back(scan.number<uint64_t>(' ', 16));
-      chain.origins.push_back(scan.origin('\n', result.origins.size()));
+      chain.origins.push_back(read_origin(scan, '\n', result.origins.size()));
     }
     result.chains.push_back(std::move(chain));
   }
