@@ -90,8 +90,8 @@ std::vector<IpAddress> RoutingTables::boundaries() const {
   add(kMulticastV6);
   addresses.push_back(IpAddress::v4(0xFFFFFFFF));
   std::ranges::sort(addresses);
-  const auto repeated = std::ranges::unique(addresses);
-  addresses.erase(repeated.begin(), repeated.end());
+  // Not std::ranges: clang 14 does not take the subrange that libstdc++ 12 returns there.
+  addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());
   return addresses;
 }
 
