@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <chrono>
 #include <cstdlib>
 #include <ctime>
@@ -16,7 +15,6 @@
 #include <optional>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "cli/log.h"
 #include "host/guest_entry.h"
@@ -50,45 +48,10 @@ tl::unexpected<Error> refused(const std::string& what, int number) {
               number == EACCES || number == EPERM ? "Run as root." : "", number);
 }
 
-/// A TOML basic string.
-std::string quoted(std::string_view text) {
-  std::string result = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      result += '\\';
-      result += c;
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
-      result += fmt::format("\\u{:04X}", static_cast<unsigned>(static_cast<unsigned char>(c)));
-    } else {
-      result += c;
-    }
-  }
-  return result + '"';
-}
-
-std::string quoted_list(std::string_view text) {
-  std::vector<std::string> items;
-  while (true) {
-    const size_t comma = text.find(',');
-    std::string_view item = text.substr(0, comma);
-    while (item.starts_with(' ')) item.remove_prefix(1);
-    items.push_back(quoted(item));
-    if (comma == std::string_view::npos) break;
-    text.remove_prefix(comma + 1);
-  }
-  return fmt::format("[{}]", fmt::join(items, ", "));
-}
-
 std::string account_text(uint32_t number) {
   const auto account = host::find_account(Uid{number});
   return account && !account->name.empty() ? fmt::format("{} ({})", account->name, number)
                                            : fmt::format("user {}", number);
-}
-
-std::optional<uint32_t> number_in(const std::string& text) {
-  uint32_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return error == std::errc{} && end != text.data() && number != kInvalidId ? std::optional(number) : std::nullopt;
 }
 
 /// Who sits at the keyboard: the login's user, whom sudo and su leave as it is; else what sudo or pkexec say.
@@ -117,47 +80,6 @@ std::string now() {
   gmtime_r(&time, &parts);
   return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
                      parts.tm_hour, parts.tm_min, parts.tm_sec);
-}
-
-uint32_t number_of(const std::string& path) { return number_in(path.substr(path.rfind('/') + 1)).value_or(0); }
-
-const policy::Member* find(const policy::Value& table, std::string_view key) {
-  const auto at = std::ranges::find(table.members, key, &policy::Member::key);
-  return at == table.members.end() ? nullptr : &*at;
-}
-
-std::string value_text(const policy::Value& value) {
-  using Kind = policy::Value::Kind;
-  if (value.kind == Kind::kString) return quoted(value.text);
-  if (value.kind == Kind::kBoolean) return value.boolean ? "true" : "false";
-  if (value.kind == Kind::kInteger) return std::to_string(value.integer);
-  std::vector<std::string> items;
-  for (const policy::Value& item : value.items) items.push_back(value_text(item));
-  return fmt::format("[{}]", fmt::join(items, ", "));
-}
-
-std::optional<Entry> entry_of(const policy::Document& document) {
-  const auto root = policy::parse_toml(document);
-  if (!root) return std::nullopt;
-  Entry entry;
-  entry.number = number_of(document.name);
-  entry.path = document.name;
-  for (const policy::Member& member : root->members) {
-    if (member.key == "added") {
-      const policy::Member* by = find(member.value, "by");
-      const policy::Member* at = find(member.value, "at");
-      if (by != nullptr) entry.added_by = by->value.text;
-      if (at != nullptr) entry.added_at = at->value.text;
-    } else if (member.value.kind == policy::Value::Kind::kArray && !member.value.items.empty()) {
-      entry.kind = member.key;
-      std::vector<std::string> words;
-      for (const policy::Member& key : member.value.items.front().members) {
-        words.push_back(fmt::format("{} = {}", key.key, value_text(key.value)));
-      }
-      entry.text = fmt::format("{}", fmt::join(words, ", "));
-    }
-  }
-  return entry.number == 0 ? std::nullopt : std::optional(entry);
 }
 
 /// Of the network namespace that we are in.
@@ -192,7 +114,7 @@ Result<uint32_t> next_number(const std::string& where) {
   while (const dirent* entry = readdir(listing.get())) {
     const std::string_view name = entry->d_name;
     // What a killed run left unfinished is written over.
-    if (!name.ends_with(".new")) number = std::max(number, number_of(std::string(name)) + 1);
+    if (!name.ends_with(".new")) number = std::max(number, number_of(name) + 1);
   }
   if (errno != 0) return refused("cannot list " + where, errno);
   return number;
@@ -219,7 +141,7 @@ Result<std::vector<policy::Document>> documents_or_refuse() {
 std::vector<Entry> entries(const std::vector<policy::Document>& documents) {
   std::vector<Entry> all;
   for (const policy::Document& document : documents) {
-    if (auto entry = entry_of(document)) all.push_back(std::move(*entry));
+    if (auto entry = read_entry(document)) all.push_back(std::move(*entry));
   }
   return all;
 }
@@ -249,7 +171,7 @@ Result<policy::Document> make(std::string_view kind, const Arguments& arguments)
     return fail(ErrorKind::kUsage, fmt::format("\"{}\" is no kind of exception", kind),
                 "It is one of service, namespace, direct.");
   }
-  std::string body;
+  std::vector<Setting> settings;
   for (const Key& key : kKeys) {
     const auto value = arguments.value(key.option);
     if (!is_kind(key)) {
@@ -266,19 +188,14 @@ Result<policy::Document> make(std::string_view kind, const Arguments& arguments)
     std::string name(key.option.substr(2));
     std::ranges::replace(name, '-', '_');
     // A flag has no text.
-    body += fmt::format("{} = {}\n", name,
-                        value->empty() ? "true"
-                        : key.is_list  ? quoted_list(*value)
-                                       : quoted(*value));
+    settings.push_back({std::move(name), std::string(*value), key.is_list});
   }
   const auto where = folder();
   if (!where) return tl::unexpected(where.error());
   const auto number = next_number(*where);
   if (!number) return tl::unexpected(number.error());
-  return policy::Document{
-      fmt::format("{}/{:04}.toml", *where, *number),
-      fmt::format("schema = 1\n\n[added]\nby = {}\nat = {}\n\n[[{}]]\n{}", quoted(who()), quoted(now()), kind, body),
-      true, true};
+  return policy::Document{fmt::format("{}/{:04}.toml", *where, *number), write_entry(kind, settings, who(), now()),
+                          true, true};
 }
 
 Result<void> prepare(const policy::Document& document) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cli/command.h"
+#include "cli/session_entry.h"
 #include "net/result.h"
 #include "policy/toml.h"
 
@@ -14,15 +15,6 @@
 /// network namespace of the machine has its own policy, and so its own exceptions). An [added] table in each says who
 /// and when.
 namespace tails::cli::session {
-
-struct Entry {
-  uint32_t number = 0;  ///< What `session remove` takes.
-  std::string kind;     ///< "service", "direct", "namespace".
-  std::string text;     ///< `name = "Printer", at = "127.0.0.1", …`
-  std::string added_by;
-  std::string added_at;  ///< UTC, RFC 3339.
-  std::string path;
-};
 
 /// Every exception as a document to merge, in the order in which they were added. One that cannot be trusted (other
 /// owner, others may write) is left out, with a warning, and so are all of them where the folder itself is like that.
