@@ -14,7 +14,16 @@ add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conver
 foreach(warning -Wold-style-cast -Wnon-virtual-dtor -Woverloaded-virtual)
   add_compile_options($<$<COMPILE_LANGUAGE:CXX>:${warning}>)
 endforeach()
-add_compile_options(-fstack-protector-strong -fcf-protection=full -ffile-prefix-map=${PROJECT_SOURCE_DIR}=.)
+add_compile_options(-fstack-protector-strong -fcf-protection=full)
+
+option(TAILS_COVERAGE "Count what runs (gcc): scripts/coverage" OFF)
+if(TAILS_COVERAGE)
+  add_compile_options(--coverage -fprofile-update=atomic)
+  add_link_options(--coverage)
+else()
+  # gcov needs the places themselves.
+  add_compile_options(-ffile-prefix-map=${PROJECT_SOURCE_DIR}=.)
+endif()
 add_link_options(-Wl,-z,relro,-z,now -Wl,--as-needed)
 
 if(CMAKE_BUILD_TYPE STREQUAL "Release" OR CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
