@@ -1,13 +1,17 @@
-// Any environment of a network hook: resolvers are taken or refused, never worse, and whatever DHCP said, the file that
-// comes of it holds lines "nameserver ADDRESS" and nothing else.
+// Any environment of a network hook: it is taken or refused, never worse. The command line that comes of it is one of
+// ours, only addresses are kept, and whatever DHCP said, the resolver file holds lines "nameserver ADDRESS" and nothing
+// else.
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
+#include "cli/hook.h"
 #include "host/clearnet_resolver.h"
 
 namespace {
@@ -41,11 +45,36 @@ void check_file(std::string_view text, const std::vector<IpAddress>& addresses) 
   expect(text.empty());
 }
 
+void check_hook(const cli::HookVariable& variable, const std::string& interface, const std::string& event) {
+  const std::array network_manager = {"/usr/lib/NetworkManager/dispatcher.d/50-tails-iptc", interface.c_str(),
+                                      event.c_str()};
+  const std::array ifupdown = {"/etc/network/if-up.d/tails-iptc"};
+  const auto is_shown_as_it_is = [](char c) { return c > ' ' && c <= '~'; };
+  const auto is_safe = [](char c) {
+    return std::string_view("0123456789abcdefABCDEF.:%, \t\n").find(c) != std::string_view::npos;
+  };
+  const std::array<std::span<const char* const>, 2> calls = {network_manager, ifupdown};
+  for (const std::span<const char* const> words : calls) {
+    const auto hook = cli::read_hook(words, variable);
+    if (!hook) {
+      expect(!hook.error().message.empty());
+      continue;
+    }
+    expect(hook->has_value());
+    const cli::HookRun& run = **hook;
+    expect(run.words.empty() || (run.words.size() == 5 && run.words[2] == "reconfigure"));
+    for (const std::string& word : run.words) expect(std::ranges::all_of(word, is_shown_as_it_is));
+    for (const auto& [name, value] : run.environment) expect(std::ranges::all_of(value, is_safe));
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view environment(reinterpret_cast<const char*>(data), size);
-  const auto resolvers = host::read_resolvers([&](const char* name) { return variable(environment, name); });
+  const auto from_environment = [&](const char* name) { return variable(environment, name); };
+  check_hook(from_environment, from_environment("DEVICE").value_or("eth0"), from_environment("EVENT").value_or("up"));
+  const auto resolvers = host::read_resolvers(from_environment);
   const auto& addresses = resolvers.addresses;
   expect(addresses.size() <= host::kMaxResolvers);
   expect(!resolvers.source.empty() || (addresses.empty() && resolvers.refused.empty()));

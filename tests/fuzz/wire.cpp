@@ -1,5 +1,6 @@
 // Any bytes, as a frame: its headers are read, or a fault is named, never worse. What is said to be sound lies inside
 // the frame.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
