@@ -115,10 +115,33 @@ constexpr std::array kReplayOptions{
 };
 
 constexpr std::array kBenchOptions{
-    OptionSpec{.name = "--flows", .value = "N", .help = "Connections that are open", .fallback = "1000000"},
+    OptionSpec{.name = "--inside", .value = "PORT", .help = "The first of two ports, as for `fastpath run`"},
+    OptionSpec{.name = "--outside", .value = "PORT", .help = "The second"},
+    OptionSpec{.name = "--role",
+               .help = "What this program is between its two ports (default: both)",
+               .choices = "generator|filter|both"},
+    OptionSpec{.name = "--rate-search",
+               .help = "Look for the highest rate without a loss and without a leak, and for that with 0.5 % lost"},
+    OptionSpec{.name = "--rate", .value = "MPPS", .help = "Frames to send, millions a second; of a search, at most"},
+    OptionSpec{.name = "--size",
+               .value = "BYTES",
+               .help = "Of frames, with their checksum: 64 to 1518, or IMIX (7 of 64, 4 of 570, 1 of 1518)",
+               .fallback = "64"},
+    OptionSpec{.name = "--flows",
+               .value = "N",
+               .help = "Connections that are open (default: 1000000; over ports 10000)"},
     OptionSpec{.name = "--leak-percent", .value = "P", .help = "Frames that nobody may send", .fallback = "50"},
     OptionSpec{.name = "--duration", .value = "SECONDS", .help = "For all trials together", .fallback = "20"},
     OptionSpec{.name = "--trials", .value = "N", .help = "Of each measure, in turn", .fallback = "11"},
+    OptionSpec{.name = "--cores", .value = "N", .help = "Without ports: filters at once, each on its core", .fallback = "1"},
+    OptionSpec{.name = "--profile",
+               .value = "NAME|FILE",
+               .help = "The policy, as --policy before the command",
+               .completion = Completion::kProfile},
+    OptionSpec{.name = "--html",
+               .value = "FILE",
+               .help = "Write the result there too, as a page with plots",
+               .completion = Completion::kFile},
 };
 
 }  // namespace
@@ -133,12 +156,21 @@ constinit const Command kBench{
         "a trace of established connections and of leaks. Every verdict is checked while it is measured. Beside it, in "
         "turn, the same ports without a filter: the framework's limit on this machine. Takes huge pages where some are "
         "free, and needs none.\n\n"
+        "With two ports frames come and go over cables. --role generator sends to a filter on another machine (first "
+        "port: its inside) and receives at both ends; --role filter is that filter; --role both is a generator at the "
+        "first port and a filter at the second, one cable between them, with the filter's outside in memory. Each "
+        "frame has a number and a check of it, which tell leaked, lost, wrongly blocked, reordered. --rate-search "
+        "looks for the highest rates (RFC 2544, RFC 9411, MLRsearch), then for latencies at 10, 50 and 90 % of that, "
+        "for the rate at which connections are set up, and what a SYN flood, fragments and illegal frames change; it "
+        "takes some ten times --duration. Without it frames are sent at --rate, or as fast as they can be.\n\n"
         "Exit status 1 when a frame leaked or was wrongly blocked.",
     .options = kBenchOptions,
     .operands = {.name = "EAL", .help = "Arguments for DPDK's EAL, after \"--\"", .most = 100},
     .example =
         "sudo tails-iptc bench\n"
-        "sudo tails-iptc --json bench --flows 100000 --duration 10",
+        "sudo tails-iptc --json bench --flows 100000 --duration 10\n"
+        "sudo tails-iptc bench --rate-search --inside eth1 --outside eth2\n"
+        "sudo tails-iptc bench --rate-search --role generator --inside 0000:03:00.0 --outside 0000:03:00.1",
     .run = hand_over<&kBench>,
 };
 

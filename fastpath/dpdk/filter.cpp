@@ -10,6 +10,8 @@
 #include <random>
 #include <thread>
 
+#include "fastpath/frame_end.h"
+
 namespace tails::fastpath::dpdk {
 namespace {
 
@@ -136,6 +138,9 @@ unsigned Filter::forward(Side from) {
       const unsigned i = burst_.passed[p];
       if (burst_.trim[i] != 0) rte_pktmbuf_adj(frames[i], burst_.trim[i]);
       frames[i]->ol_flags = 0;
+      frames[i]->data_len =
+          static_cast<uint16_t>(cut_behind_packet(rte_pktmbuf_mtod(frames[i], std::byte*), frames[i]->data_len));
+      frames[i]->pkt_len = frames[i]->data_len;
       passed[p] = frames[i];
     }
     send(flow_model::other(from), passed, burst_.passed_count);

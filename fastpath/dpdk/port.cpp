@@ -1,8 +1,11 @@
 #include "fastpath/dpdk/port.h"
 
+#include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
+#include <rte_mbuf_pool_ops.h>
+#include <rte_memzone.h>
 
 #include <algorithm>
 #include <utility>
@@ -21,19 +24,64 @@ tl::unexpected<Error> refused(const std::string& device, const char* what, int r
               "Another program may hold it. Nothing passes.", reason);
 }
 
+/// In small pages DPDK lays one buffer into each, and its af_xdp driver (22.11) then tells the kernel of as much memory
+/// as the buffers would take without gaps: those behind it are lost one by one. Here they have no gaps. (The flag says that a
+/// buffer may cross a page's end; the addresses that devices see have no gaps either.)
+rte_mempool* make_in_one_piece(const std::string& name, unsigned buffers, unsigned cache) {
+  rte_pktmbuf_pool_private room{.mbuf_data_room_size = kRoom, .mbuf_priv_size = 0, .flags = 0};
+  rte_mempool* pool =
+      rte_mempool_create_empty(name.c_str(), buffers, sizeof(rte_mbuf) + kRoom, cache, sizeof room, SOCKET_ID_ANY,
+                               RTE_MEMPOOL_F_NO_IOVA_CONTIG);
+  if (pool == nullptr) return nullptr;
+  const size_t each = size_t{pool->header_size} + pool->elt_size + pool->trailer_size;
+  constexpr unsigned kPage = 4096;
+  const rte_memzone* memory =
+      rte_memzone_reserve_aligned((name + "-memory").c_str(), buffers * each + kPage, SOCKET_ID_ANY, 0, kPage);
+  const auto free = [](rte_mempool_memhdr*, void* zone) { rte_memzone_free(static_cast<const rte_memzone*>(zone)); };
+  int populated = -ENOMEM;
+  if (memory != nullptr && rte_mempool_set_ops_byname(pool, rte_mbuf_best_mempool_ops(), nullptr) == 0) {
+    rte_pktmbuf_pool_init(pool, &room);
+    populated = rte_mempool_populate_iova(pool, static_cast<char*>(memory->addr), memory->iova, memory->len, free,
+                                          const_cast<rte_memzone*>(memory));
+  }
+  if (memory != nullptr && populated <= 0) rte_memzone_free(memory);
+  if (populated < static_cast<int>(buffers)) {
+    rte_mempool_free(pool);
+    rte_errno = populated < 0 ? -populated : ENOMEM;
+    return nullptr;
+  }
+  rte_mempool_obj_iter(pool, rte_pktmbuf_init, nullptr);
+  return pool;
+}
+
 }  // namespace
 
 void PacketPool::Free::operator()(rte_mempool* pool) const { rte_mempool_free(pool); }
 
 Result<PacketPool> PacketPool::make(const std::string& name, unsigned buffers) {
   constexpr unsigned kCache = 256;
-  rte_mempool* pool = rte_pktmbuf_pool_create(name.c_str(), buffers, kCache, 0, kRoom, SOCKET_ID_ANY);
+  rte_mempool* pool = rte_eal_has_hugepages() != 0
+                          ? rte_pktmbuf_pool_create(name.c_str(), buffers, kCache, 0, kRoom, SOCKET_ID_ANY)
+                          : make_in_one_piece(name, buffers, kCache);
   if (pool == nullptr) {
     const int reason = rte_errno;
     return fail(ErrorKind::kRefused, "no memory for " + std::to_string(buffers) + " frames: " + rte_strerror(reason),
                 "EAL takes more with -m MEGABYTES behind \"--\".", reason);
   }
   return PacketPool(pool);
+}
+
+std::vector<std::string> devices() {
+  std::vector<std::string> all;
+  // What RTE_ETH_FOREACH_DEV says, without its conversions.
+  for (uint64_t at = rte_eth_find_next(0); at < RTE_MAX_ETHPORTS; at = rte_eth_find_next(static_cast<uint16_t>(at + 1))) {
+    const auto id = static_cast<uint16_t>(at);
+    std::string name(RTE_ETH_NAME_MAX_LEN, '\0');
+    if (rte_eth_dev_get_name_by_port(id, name.data()) != 0) continue;
+    name.resize(name.find('\0'));
+    all.push_back(std::move(name));
+  }
+  return all;
 }
 
 Result<Port> Port::open(const std::string& device, const PacketPool& pool) {

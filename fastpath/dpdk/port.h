@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "net/result.h"
 
@@ -25,6 +26,9 @@ class PacketPool {
   explicit PacketPool(rte_mempool* pool) : pool_(pool) {}
   std::unique_ptr<rte_mempool, Free> pool_;
 };
+
+/// The devices that EAL knows at present, in its order.
+std::vector<std::string> devices();
 
 /// One port with one queue each way, started, taking every frame whomever it is for. Moves only. One thread receives,
 /// one sends.

@@ -7,6 +7,9 @@
 
 #include <bit>
 #include <cstring>
+#include <string>
+
+#include "fastpath/frame_end.h"
 
 namespace tails::fastpath::dpdk {
 namespace {
@@ -46,13 +49,13 @@ Run measure(double seconds, Each&& each) {
 
 }  // namespace
 
-Result<SoftwareNic> SoftwareNic::open() {
+Result<SoftwareNic> SoftwareNic::open(unsigned number) {
   constexpr unsigned kBuffers = 8191;
-  auto pool = PacketPool::make("software-nic", kBuffers);
+  auto pool = PacketPool::make("software-nic" + std::to_string(number), kBuffers);
   if (!pool) return tl::unexpected(pool.error());
-  auto in = Port::open("net_null0", *pool);
+  auto in = Port::open("net_null" + std::to_string(2 * number), *pool);
   if (!in) return tl::unexpected(in.error());
-  auto out = Port::open("net_null1", *pool);
+  auto out = Port::open("net_null" + std::to_string(2 * number + 1), *pool);
   if (!out) return tl::unexpected(out.error());
   return SoftwareNic(*std::move(pool), *std::move(in), *std::move(out));
 }
@@ -102,7 +105,12 @@ void SoftwareNic::send(rte_mbuf** frames, const Trace& trace, Run& run) {
 
   rte_mbuf* passed[kBurst];
   rte_mbuf* dropped[kBurst];
-  for (unsigned p = 0; p < burst.passed_count; ++p) passed[p] = frames[burst.passed[p]];
+  for (unsigned p = 0; p < burst.passed_count; ++p) {
+    rte_mbuf* frame = passed[p] = frames[burst.passed[p]];
+    // As the filter does before it sends.
+    frame->data_len = static_cast<uint16_t>(cut_behind_packet(rte_pktmbuf_mtod(frame, std::byte*), frame->data_len));
+    frame->pkt_len = frame->data_len;
+  }
   for (unsigned d = 0; d < burst.dropped_count; ++d) dropped[d] = frames[burst.dropped[d]];
   at_ = (at_ + kBurst) % trace.frames.size();
   const unsigned sent = out_.send(passed, burst.passed_count);

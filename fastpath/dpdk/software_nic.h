@@ -38,11 +38,12 @@ struct Run {
 
 /// A NIC that costs what a NIC costs, without one: DPDK's null port gives buffers, a frame of the trace is copied into
 /// each, and what passes goes to the null port again. As a NIC writes frames to the cache before anybody asks for them,
-/// so the trace's next frames are fetched ahead; else a filter would pay for the memory that the trace lies in. EAL has
-/// the devices net_null0 and net_null1. One thread.
+/// so the trace's next frames are fetched ahead; else a filter would pay for the memory that the trace lies in. One
+/// thread.
 class SoftwareNic {
  public:
-  static Result<SoftwareNic> open();
+  /// `number`: of this NIC; EAL has the devices net_null{2·number} and the next.
+  static Result<SoftwareNic> open(unsigned number = 0);
 
   /// Forwards every frame, unread: the framework's limit.
   Run forward(const Trace& trace, double seconds);

@@ -68,6 +68,10 @@ void Beside::signal(int number) const { ::kill(child_, number); }
 int Beside::end(int number) {
   if (child_ <= 0) return -1;
   signal(number);
+  return wait();
+}
+
+int Beside::wait() {
   int status = 0;
   ::waitpid(child_, &status, 0);
   child_ = -1;

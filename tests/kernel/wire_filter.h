@@ -34,6 +34,8 @@ class Beside {
   void signal(int number) const;
   /// The status that it ends with; 128 + the signal that ended it.
   int end(int number);
+  /// Waits until it ends by itself; the same.
+  int wait();
   [[nodiscard]] bool lives() const;
   [[nodiscard]] pid_t id() const { return child_; }
 

@@ -65,6 +65,22 @@ TEST_P(WireFilterVlan, TheTagTellsTheOwnerAndIsTakenOff) {
   }
 }
 
+TEST_P(WireFilterVlan, BytesBehindThePacketDoNotLeave) {
+  auto frame = wire::build_frame(to_internet(30100, kTor));
+  const std::string secret = "not for the network";
+  for (int i = 0; i < 10; ++i) {
+    for (const char c : secret) frame.push_back(static_cast<std::byte>(c));
+  }
+  send_frame(*machine_, "eth0", frame);
+  std::vector<Frame> came;
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  while (came.empty() && std::chrono::steady_clock::now() < deadline) came = drain();
+  ASSERT_EQ(came.size(), 1U);
+  EXPECT_EQ(came[0].bytes.size(), 60U);
+  const std::string seen(reinterpret_cast<const char*>(came[0].bytes.data()), came[0].bytes.size());
+  EXPECT_EQ(seen.find("not"), std::string::npos);
+}
+
 TEST_P(WireFilterVlan, AFlowKeepsItsOwnerAndAnswersComeBackUntagged) {
   auto machine = Wire::watch(*machine_);
   TAILS_ASSERT_OK(machine);

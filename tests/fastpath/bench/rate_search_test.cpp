@@ -17,13 +17,13 @@ SearchGoal goal(double loss_ratio, double exceed_ratio, double width = 0.01) {
 /// A device that forwards at most `capacity` and loses the rest; each trial meets it in another mood.
 class Device {
  public:
-  Device(double capacity, double mood, uint64_t seed = 1) : capacity_(capacity), mood_(0, mood), random_(seed) {}
+  Device(double capacity, double mood, uint64_t seed = 1) : capacity_(capacity), mood_(mood), random_(seed) {}
 
   Result<TrialResult> operator()(double load, Nanoseconds duration) {
     ++trials;
     loads.insert(load);
     // What can go wrong makes it slower, never faster.
-    const double now = capacity_ * (1 - std::abs(mood_(random_)));
+    const double now = capacity_ * (1 - std::abs(mood_ * normal_(random_)));
     return TrialResult{load, duration, load > now ? (load - now) / load : 0, load > leaks_above};
   }
 
@@ -33,7 +33,8 @@ class Device {
 
  private:
   double capacity_;
-  std::normal_distribution<double> mood_;
+  double mood_;
+  std::normal_distribution<double> normal_;
   std::mt19937_64 random_;
 };
 

@@ -1,0 +1,39 @@
+#include "fastpath/dpdk/worker.h"
+
+#include <rte_launch.h>
+#include <rte_lcore.h>
+
+namespace tails::fastpath::dpdk {
+
+struct Worker::Job {
+  std::function<void()> work;
+  unsigned core = 0;
+};
+
+Worker::Worker(std::unique_ptr<Job> job) : job_(std::move(job)) {}
+
+Worker::Worker(Worker&& other) noexcept = default;
+
+Worker::~Worker() {
+  if (job_) rte_eal_wait_lcore(job_->core);
+}
+
+Result<Worker> Worker::start(std::function<void()> work) {
+  auto job = std::make_unique<Job>();
+  job->work = std::move(work);
+  const auto call = [](void* what) {
+    static_cast<Job*>(what)->work();
+    return 0;
+  };
+  for (unsigned core = 0; core < RTE_MAX_LCORE; ++core) {
+    if (rte_lcore_is_enabled(core) == 0 || core == rte_get_main_lcore()) continue;
+    job->core = core;
+    if (rte_eal_get_lcore_state(job->core) == WAIT && rte_eal_remote_launch(call, job.get(), job->core) == 0) {
+      return Worker(std::move(job));
+    }
+  }
+  return fail(ErrorKind::kRefused, "there is no core left",
+              "EAL takes more with -l CORES behind \"--\": one for the tester, one for the filter.");
+}
+
+}  // namespace tails::fastpath::dpdk
