@@ -1,5 +1,5 @@
-// What sending one frame costs, with all that the kernel does with it behind the interface: the loop that bench/fastpath
-// times.
+// What sending one frame costs, with all that the kernel does with it behind the interface: the loop that
+// bench/fastpath times.
 //
 //   frame_probe INTERFACE CAPTURE COUNT
 //

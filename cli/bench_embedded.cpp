@@ -27,11 +27,11 @@ namespace {
 using fastpath::FlowTable;
 using fastpath::Pipeline;
 using fastpath::Side;
+using fastpath::bench::Spread;
 using fastpath::dpdk::Run;
 using fastpath::dpdk::SoftwareNic;
 using fastpath::dpdk::Trace;
 using fastpath::dpdk::TraceFrame;
-using fastpath::bench::Spread;
 
 /// One thing that is measured, over all trials.
 struct Measure {
@@ -51,7 +51,7 @@ struct Measure {
     }
     return Spread::of(all);
   }
-  [[nodiscard]] uint64_t sum(uint64_t Run::* counter) const {
+  [[nodiscard]] uint64_t sum(uint64_t Run::*counter) const {
     uint64_t sum = 0;
     for (const auto& runs : trials) {
       for (const Run& run : runs) sum += run.*counter;
@@ -195,8 +195,8 @@ Result<std::vector<Run>> run_trial(const Measure& measure, std::vector<Lane>& la
   return runs;
 }
 
-/// Where the time goes, for one trace: nanoseconds of a frame by stage, the median of several runs. Looking at the clock
-/// between stages costs some itself, so the sum is more than the filter takes.
+/// Where the time goes, for one trace: nanoseconds of a frame by stage, the median of several runs. Looking at the
+/// clock between stages costs some itself, so the sum is more than the filter takes.
 nlohmann::ordered_json stages_json(Lane& lane, const Trace& trace, unsigned leak_percent, double seconds) {
   constexpr std::array<const char*, fastpath::kStageCount> kNames = {"parse", "look_up", "classify", "commit", "sweep"};
   constexpr unsigned kRuns = 5;
@@ -285,9 +285,9 @@ std::string text_of(const std::vector<Measure>& measures, const nlohmann::ordere
                {std::to_string(blocked), blocked == 0 ? Ink::kGood : Ink::kBad}});
   }
   const auto us = [&](const char* key) { return document["latency_us"][key].get<double>(); };
-  std::string text = fmt::format("{}, policy \"{}\", {} flows, 64-byte frames, {} trials in turn\n{}",
-                                 bench_processor(), document["policy"].get<std::string>(), request.flows,
-                                 request.trials, table.render(screen));
+  std::string text =
+      fmt::format("{}, policy \"{}\", {} flows, 64-byte frames, {} trials in turn\n{}", bench_processor(),
+                  document["policy"].get<std::string>(), request.flows, request.trials, table.render(screen));
   text += fmt::format("a burst of {} takes {:.1f} us (median), {:.1f} (99 %), {:.1f} (99.9 %)\n", fastpath::kBurst,
                       us("p50"), us("p99"), us("p999"));
   if (!document["stable"].get<bool>()) {
@@ -361,7 +361,8 @@ Result<ExitStatus> bench_embedded(const Invocation& invocation) {
     measures.push_back({fmt::format("pipeline-leaks-{}-cores", request->cores), &traces[request->leak_percent],
                         request->leak_percent, true, request->cores});
   }
-  const double seconds = static_cast<double>(request->duration) / static_cast<double>(request->trials * measures.size());
+  const double seconds =
+      static_cast<double>(request->duration) / static_cast<double>(request->trials * measures.size());
   for (unsigned trial = 0; trial < request->trials; ++trial) {
     progress.show("measuring", 0.2 + 0.8 * trial / request->trials);
     // In turn: a machine that is busy with something else slows all of them.

@@ -95,9 +95,8 @@ std::string plot(std::string_view label, std::string_view x_name, std::string_vi
       svg += fmt::format("<path style=\"stroke:var({})\" d=\"{}\"/>\n", ink, way);
     }
     for (const auto& [x, y] : series[s].points) {
-      svg += fmt::format(
-          "<text style=\"fill:var({})\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>\n", ink, at_x(x),
-          at_y(y) + 5, mark);
+      svg += fmt::format("<text style=\"fill:var({})\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>\n",
+                         ink, at_x(x), at_y(y) + 5, mark);
     }
     svg += fmt::format("<text x=\"{:.0f}\" y=\"16\"><tspan style=\"fill:var({})\">{}</tspan> {}</text>\n", legend, ink,
                        mark, html::escape(series[s].name));
@@ -120,7 +119,8 @@ std::string table(std::string_view label, const std::vector<Column>& columns,
   }
   result += "</tr></thead>\n<tbody role=\"rowgroup\">\n";
   for (const auto& row : rows) {
-    result += fmt::format("<tr role=\"row\"><th scope=\"row\" role=\"rowheader\" class=\"line\">{}</th>", html::escape(row.front()));
+    result += fmt::format("<tr role=\"row\"><th scope=\"row\" role=\"rowheader\" class=\"line\">{}</th>",
+                          html::escape(row.front()));
     for (size_t i = 1; i < row.size(); ++i) {
       result += fmt::format("<td class=\"n\" role=\"cell\" data-unit=\"{}\">{}</td>", html::escape(columns[i].name),
                             html::escape(row[i]));
@@ -136,7 +136,8 @@ html::Section results(const Json& document) {
     const Json& mpps = part(row, "mpps");
     rows.push_back({text(row, "name"), digits(number(mpps, "median")), digits(number(mpps, "min")),
                     digits(number(mpps, "max")), digits(number(row, "ns_per_packet")),
-                    fmt::format("{:.0f}", number(row, "leaked")), fmt::format("{:.0f}", number(row, "wrongly_blocked"))});
+                    fmt::format("{:.0f}", number(row, "leaked")),
+                    fmt::format("{:.0f}", number(row, "wrongly_blocked"))});
     if (const std::string remark = text(row, "remark"); !remark.empty()) rows.back().front() += ": " + remark;
   }
   std::string body = table("Results",
@@ -204,8 +205,8 @@ html::Section latencies(const Json& document) {
   std::vector<Series> series;
   for (const Json& one : part(document, "latencies")) {
     const Json& us = part(one, "us");
-    rows.push_back({fmt::format("{:.0f} % of the highest rate, {} Mpps", number(one, "percent"),
-                                digits(number(one, "mpps")))});
+    rows.push_back(
+        {fmt::format("{:.0f} % of the highest rate, {} Mpps", number(one, "percent"), digits(number(one, "mpps")))});
     Series line{fmt::format("{:.0f} %", number(one, "percent")), {}};
     // As nines: 50, 90, 99 and 99.9 % lie evenly.
     double nines = 0.301;
@@ -249,11 +250,11 @@ std::string bench_page(const Json& document) {
                                 : fmt::format("{:.0f} frames leaked, {:.0f} were wrongly blocked.", leaked, blocked);
   if (!is_stable) verdict += " The figures are not stable: the trials lie more than a tenth apart, or are too few.";
   const Json& machine = part(document, "machine");
-  const std::string about =
-      fmt::format("Policy \"{}\", {} trials of each, {}, {:.0f} of {:.0f} cores, Linux {}, {} huge pages, commit {}, {}",
-                  text(document, "policy"), number(document, "trials"), text(machine, "processor"),
-                  number(machine, "cores"), number(machine, "cores_there"), text(machine, "kernel"),
-                  part(machine, "huge_pages") == true ? "with" : "without", text(document, "commit"), html::now_text());
+  const std::string about = fmt::format(
+      "Policy \"{}\", {} trials of each, {}, {:.0f} of {:.0f} cores, Linux {}, {} huge pages, commit {}, {}",
+      text(document, "policy"), number(document, "trials"), text(machine, "processor"), number(machine, "cores"),
+      number(machine, "cores_there"), text(machine, "kernel"), part(machine, "huge_pages") == true ? "with" : "without",
+      text(document, "commit"), html::now_text());
   const bool has_points = part(document, "points").is_array();
   return html::page("tails-iptc: bench of the wire filter", about, verdict, is_good,
                     {results(document), has_points ? losses(document) : shares(document), latencies(document)},

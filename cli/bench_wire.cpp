@@ -136,19 +136,20 @@ nlohmann::ordered_json mix_json(const bench::MixResult& mix, const std::string& 
   std::vector<double> mpps;
   for (const double rate : rates) mpps.push_back(rate * 1e-6);
   const bench::Spread spread = bench::Spread::of(mpps);
-  nlohmann::ordered_json json{{"name", name},
-                              {"mpps", spread_json(spread)},
-                              {"ns_per_packet", spread.median > 0 ? 1000 / spread.median : 0},
-                              {"leaked", mix.tally.leaked},
-                              {"wrongly_blocked", mix.wrongly_blocked},
-                              {"ratio_to", {{"tester-limit", tester_limit > 0 ? spread.median * 1e6 / tester_limit : 0}}},
-                              {"stable", is_repeatable(rates)},
-                              {"frames", mix.tally.sent},
-                              {"forbidden", mix.tally.forbidden},
-                              {"reordered", mix.tally.reordered},
-                              {"duplicated", mix.tally.duplicated},
-                              {"damaged", mix.tally.damaged},
-                              {"trials", mix.trials}};
+  nlohmann::ordered_json json{
+      {"name", name},
+      {"mpps", spread_json(spread)},
+      {"ns_per_packet", spread.median > 0 ? 1000 / spread.median : 0},
+      {"leaked", mix.tally.leaked},
+      {"wrongly_blocked", mix.wrongly_blocked},
+      {"ratio_to", {{"tester-limit", tester_limit > 0 ? spread.median * 1e6 / tester_limit : 0}}},
+      {"stable", is_repeatable(rates)},
+      {"frames", mix.tally.sent},
+      {"forbidden", mix.tally.forbidden},
+      {"reordered", mix.tally.reordered},
+      {"duplicated", mix.tally.duplicated},
+      {"damaged", mix.tally.damaged},
+      {"trials", mix.trials}};
   json["remark"] = mix.remark;
   nlohmann::ordered_json leaks = nlohmann::ordered_json::object();
   for (const auto& [what, count] : mix.tally.leaks) leaks[what] = count;
@@ -161,8 +162,11 @@ double at(const bench::LatencyHistogram& latency, double part) {
 }
 
 nlohmann::ordered_json latency_json(const bench::LatencyHistogram& latency) {
-  return {{"p50", at(latency, 0.5)},   {"p90", at(latency, 0.9)},     {"p99", at(latency, 0.99)},
-          {"p999", at(latency, 0.999)}, {"most", static_cast<double>(latency.most()) * 1e-3}};
+  return {{"p50", at(latency, 0.5)},
+          {"p90", at(latency, 0.9)},
+          {"p99", at(latency, 0.99)},
+          {"p999", at(latency, 0.999)},
+          {"most", static_cast<double>(latency.most()) * 1e-3}};
 }
 
 nlohmann::ordered_json document_of(const Request& request, const bench::WireResult& result, const WirePolicy& policy,

@@ -127,13 +127,13 @@ constexpr std::array kBenchOptions{
                .value = "BYTES",
                .help = "Of frames, with their checksum: 64 to 1518, or IMIX (7 of 64, 4 of 570, 1 of 1518)",
                .fallback = "64"},
-    OptionSpec{.name = "--flows",
-               .value = "N",
-               .help = "Connections that are open (default: 1000000; over ports 10000)"},
+    OptionSpec{
+        .name = "--flows", .value = "N", .help = "Connections that are open (default: 1000000; over ports 10000)"},
     OptionSpec{.name = "--leak-percent", .value = "P", .help = "Frames that nobody may send", .fallback = "50"},
     OptionSpec{.name = "--duration", .value = "SECONDS", .help = "For all trials together", .fallback = "20"},
     OptionSpec{.name = "--trials", .value = "N", .help = "Of each measure, in turn", .fallback = "11"},
-    OptionSpec{.name = "--cores", .value = "N", .help = "Without ports: filters at once, each on its core", .fallback = "1"},
+    OptionSpec{
+        .name = "--cores", .value = "N", .help = "Without ports: filters at once, each on its core", .fallback = "1"},
     OptionSpec{.name = "--profile",
                .value = "NAME|FILE",
                .help = "The policy, as --policy before the command",

@@ -17,13 +17,13 @@ class Handshakes {
   static constexpr unsigned kSteps = 4;
 
   struct Settings {
-    uint32_t first = 0;         ///< The first connection's number; the others follow.
-    uint32_t count = 1;         ///< At most 2^30, with `first`.
-    unsigned window = 1024;     ///< How many are under way at once.
-    Step from = Step::kSyn;     ///< kAck: only asks of connections that are open whether they still are.
-    Step until = Step::kAck;    ///< kReset: closes each when it is open.
-    uint64_t patience = 0;      ///< How long a frame is waited for.
-    unsigned most_tries = 10;   ///< Then the connection has failed.
+    uint32_t first = 0;        ///< The first connection's number; the others follow.
+    uint32_t count = 1;        ///< At most 2^30, with `first`.
+    unsigned window = 1024;    ///< How many are under way at once.
+    Step from = Step::kSyn;    ///< kAck: only asks of connections that are open whether they still are.
+    Step until = Step::kAck;   ///< kReset: closes each when it is open.
+    uint64_t patience = 0;     ///< How long a frame is waited for.
+    unsigned most_tries = 10;  ///< Then the connection has failed.
   };
   struct Frame {
     uint32_t number = 0;

@@ -16,8 +16,8 @@ struct Trial {
   Tally tally;
   /// Of those that did not come a sample was sent again, one at a time; these did not come again.
   uint64_t wrongly_blocked = 0;
-  double shortfall = 0;  ///< By which part the tester was slower than it was asked to be.
-  double seconds = 0;    ///< From the first frame sent to the last.
+  double shortfall = 0;      ///< By which part the tester was slower than it was asked to be.
+  double seconds = 0;        ///< From the first frame sent to the last.
   LatencyHistogram latency;  ///< Nanoseconds, of every frame that passed.
 
   /// As a search looks at it. A tester that was too slow says nothing good of the load: what it did not send counts as

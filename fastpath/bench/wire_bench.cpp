@@ -59,9 +59,7 @@ class Bench {
   void step(std::string_view doing) {
     progress_(doing, std::min(1.0, static_cast<double>(step_++) / static_cast<double>(steps_)));
   }
-  [[nodiscard]] Schedule schedule(const Mix& mix) const {
-    return {sizes_, mix.shares, std::max(result_.opened, 1U)};
-  }
+  [[nodiscard]] Schedule schedule(const Mix& mix) const { return {sizes_, mix.shares, std::max(result_.opened, 1U)}; }
 
   Result<void> open() {
     step("opening connections");
@@ -234,11 +232,8 @@ class Bench {
     constexpr uint32_t kRoom = 1U << 24;
     for (unsigned i = 0; i < settings_.trials; ++i) {
       step("setting up connections");
-      Handshakes handshakes({.first = first,
-                             .count = kRoom,
-                             .window = 512,
-                             .until = Handshakes::Step::kReset,
-                             .patience = kPatience});
+      Handshakes handshakes(
+          {.first = first, .count = kRoom, .window = 512, .until = Handshakes::Step::kReset, .patience = kPatience});
       const auto seconds = tester_.connect(handshakes, Tester::Peers::kShortLived, settings_.trial);
       if (!seconds) return tl::unexpected(seconds.error());
       result_.connections_per_second.push_back(static_cast<double>(handshakes.done()) / std::max(*seconds, 1e-9));

@@ -16,10 +16,10 @@ namespace tails::fastpath::bench {
 struct WireSettings {
   uint32_t connections = 100'000;
   unsigned leak_percent = 50;
-  unsigned trials = 11;        ///< Of everything; searches are made as often.
-  Nanoseconds trial{0};        ///< Of one trial.
-  bool searches = false;       ///< For the highest rates; else trials at `load`.
-  double load = 0;             ///< Frames a second; 0: as many as the tester can send. Of a search: the most that is tried.
+  unsigned trials = 11;   ///< Of everything; searches are made as often.
+  Nanoseconds trial{0};   ///< Of one trial.
+  bool searches = false;  ///< For the highest rates; else trials at `load`.
+  double load = 0;        ///< Frames a second; 0: as many as the tester can send. Of a search: the most that is tried.
 };
 
 /// A mix of frames and what was found for it.

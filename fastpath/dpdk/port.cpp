@@ -25,13 +25,12 @@ tl::unexpected<Error> refused(const std::string& device, const char* what, int r
 }
 
 /// In small pages DPDK lays one buffer into each, and its af_xdp driver (22.11) then tells the kernel of as much memory
-/// as the buffers would take without gaps: those behind it are lost one by one. Here they have no gaps. (The flag says that a
-/// buffer may cross a page's end; the addresses that devices see have no gaps either.)
+/// as the buffers would take without gaps: those behind it are lost one by one. Here they have no gaps. (The flag says
+/// that a buffer may cross a page's end; the addresses that devices see have no gaps either.)
 rte_mempool* make_in_one_piece(const std::string& name, unsigned buffers, unsigned cache) {
   rte_pktmbuf_pool_private room{.mbuf_data_room_size = kRoom, .mbuf_priv_size = 0, .flags = 0};
-  rte_mempool* pool =
-      rte_mempool_create_empty(name.c_str(), buffers, sizeof(rte_mbuf) + kRoom, cache, sizeof room, SOCKET_ID_ANY,
-                               RTE_MEMPOOL_F_NO_IOVA_CONTIG);
+  rte_mempool* pool = rte_mempool_create_empty(name.c_str(), buffers, sizeof(rte_mbuf) + kRoom, cache, sizeof room,
+                                               SOCKET_ID_ANY, RTE_MEMPOOL_F_NO_IOVA_CONTIG);
   if (pool == nullptr) return nullptr;
   const size_t each = size_t{pool->header_size} + pool->elt_size + pool->trailer_size;
   constexpr unsigned kPage = 4096;
@@ -74,7 +73,8 @@ Result<PacketPool> PacketPool::make(const std::string& name, unsigned buffers) {
 std::vector<std::string> devices() {
   std::vector<std::string> all;
   // What RTE_ETH_FOREACH_DEV says, without its conversions.
-  for (uint64_t at = rte_eth_find_next(0); at < RTE_MAX_ETHPORTS; at = rte_eth_find_next(static_cast<uint16_t>(at + 1))) {
+  for (uint64_t at = rte_eth_find_next(0); at < RTE_MAX_ETHPORTS;
+       at = rte_eth_find_next(static_cast<uint16_t>(at + 1))) {
     const auto id = static_cast<uint16_t>(at);
     std::string name(RTE_ETH_NAME_MAX_LEN, '\0');
     if (rte_eth_dev_get_name_by_port(id, name.data()) != 0) continue;

@@ -26,9 +26,19 @@ class WireBench : public KernelTest, public ::testing::WithParamInterface<const 
       TAILS_ASSERT_OK(set_sysctl("net.ipv6.conf.default.disable_ipv6", "1"));
     }
     ip_batch(*space, "link add name left type veth peer name right\nlink set dev left up\nlink set dev right up\n");
-    std::vector<std::string> words = {TAILS_FASTPATH_PROGRAM, "--policy",  "tails", "--user-map", std::string(kAccounts),
-                                      "--json",               "bench",     "--inside", driver + ":left",
-                                      "--outside",            driver + ":right", "--flows", "500"};
+    std::vector<std::string> words = {TAILS_FASTPATH_PROGRAM,
+                                      "--policy",
+                                      "tails",
+                                      "--user-map",
+                                      std::string(kAccounts),
+                                      "--json",
+                                      "bench",
+                                      "--inside",
+                                      driver + ":left",
+                                      "--outside",
+                                      driver + ":right",
+                                      "--flows",
+                                      "500"};
     words.insert(words.end(), more.begin(), more.end());
     words.insert(words.end(), {"--", "--no-huge", "-m", "192", "--no-shconf", "--file-prefix",
                                "tails-iptc-test-" + std::to_string(::getpid())});
@@ -62,8 +72,8 @@ TEST_P(WireBench, TheSearchEndsAndNothingLeaksOnItsWay) {
     EXPECT_EQ(result["wrongly_blocked"], 0) << name;
     EXPECT_EQ(result["damaged"], 0) << name;
     EXPECT_EQ(result["duplicated"], 0) << name;
-    const bool has_forbidden = name != "ndr-established" && name != "pdr-established" &&
-                               name.find("flood") == std::string::npos;
+    const bool has_forbidden =
+        name != "ndr-established" && name != "pdr-established" && name.find("flood") == std::string::npos;
     EXPECT_EQ(result["forbidden"] > 0, has_forbidden) << name;
     // Two trials are not enough to call anything stable.
     EXPECT_EQ(result["stable"], false) << name;
