@@ -138,9 +138,9 @@ void add_protocol(Rule& rule, Family family) {
 
 void add_matches(Rule& rule) {
   const auto number = [] { return *gen::arbitrary<uint32_t>(); };
-  const auto kinds = *gen::unique<std::vector<int>>(gen::inRange(0, 9));
-  for (const int kind : kinds) {
-    if (rule.matches.size() == 4) return;
+  constexpr int kKinds = 9;
+  const auto count = *gen::inRange<size_t>(0, 4);
+  for (const int kind : *gen::unique<std::vector<int>>(count, gen::inRange(0, kKinds))) {
     switch (kind) {
       case 0: rule.matches.emplace_back(any_owner()); break;
       case 1: {
