@@ -8,8 +8,8 @@
 
 namespace tails::testbed {
 
-/// A `Value` that this process shares with the processes that it forks. Its members are atomics: nothing else orders what
-/// one process writes and another reads.
+/// A `Value` that this process shares with the processes that it forks. Its members are atomics: nothing else orders
+/// what one process writes and another reads.
 template <typename Value>
 class SharedMemory {
   static_assert(std::is_trivially_destructible_v<Value>, "each process would destroy it");
