@@ -220,7 +220,10 @@ class Reader {
       if (!key || std::ranges::find(keys, key->text) != keys.end()) return false;
       keys.push_back(key->text);
       Member* member = nullptr;
-      if (value != nullptr) member = &value->members.emplace_back(std::string(key->text), key->span, Value());
+      if (value != nullptr) {
+        value->members.push_back({std::string(key->text), key->span, Value()});
+        member = &value->members.back();
+      }
       const uint32_t line = line_;
       if (!this->value(member == nullptr ? nullptr : &member->value, depth + 1) || line_ != line) return false;
       skip_blanks();
@@ -253,7 +256,10 @@ bool read_members(Reader& reader, std::vector<Member>* members, std::vector<std:
       if (!key) return false;
       keys.push_back(key->text);
       Value* value = nullptr;
-      if (members != nullptr) value = &members->emplace_back(std::string(key->text), key->span, Value()).value;
+      if (members != nullptr) {
+        members->push_back({std::string(key->text), key->span, Value()});
+        value = &members->back().value;
+      }
       if (!reader.value(value)) return false;
     }
     if (!reader.end_line()) return false;
