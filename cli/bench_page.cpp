@@ -181,8 +181,9 @@ html::Section losses(const Json& document) {
 html::Section shares(const Json& document) {
   Series filter{"filter", {}}, limit{"ports without a filter", {}};
   std::map<double, double> by_share;
-  double io = 0;
+  double io = 0, leaked = 0;
   for (const Json& row : part(document, "results")) {
+    leaked += number(row, "leaked");
     const double mpps = number(part(row, "mpps"), "median");
     if (text(row, "name") == "software-nic-io") io = mpps;
     if (text(row, "name").starts_with("pipeline-") && number(row, "cores") <= 1) {
@@ -194,7 +195,7 @@ html::Section shares(const Json& document) {
     limit.points.emplace_back(share, io);
   }
   return {"rates", "Rate against leaks",
-          "<p>None of the frames that must not pass did, at any of these rates.</p>\n" +
+          fmt::format("<p>Of the frames that must not pass, {:.0f} did at these rates.</p>\n", leaked) +
               plot("Rate by share of leaks", "% of frames that nobody may send", "Mpps", {filter, limit}, true)};
 }
 
@@ -233,7 +234,9 @@ html::Section latencies(const Json& document) {
   }
   return {"latencies", "Latency",
           plot("Latency percentiles", "nines: 1 is 90 %, 2 is 99 %, 3 is 99.9 %", "us", series, true) +
-              table("Latencies in us", {{"at", false}, {"us: 50 %"}, {"90 %"}, {"99 %"}, {"99.9 %"}, {"most"}}, rows)};
+              table("Latencies in us",
+                    {{"at", false}, {"us at 50 %"}, {"us at 90 %"}, {"us at 99 %"}, {"us at 99.9 %"}, {"us at most"}},
+                    rows)};
 }
 
 }  // namespace
