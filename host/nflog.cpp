@@ -59,6 +59,12 @@ class Nflog final : public BlockedLog {
   Result<void> configure(uint16_t group) {
     constexpr uint32_t kCopy = 128;  // headers are enough
     constexpr uint32_t kBatch = 64, kHundredthsToWait = 5;
+    // First: once bound, packets of the group come at once.
+    const int room = 16 << 20;
+    const int fd = mnl_socket_get_fd(socket_.get());
+    if (::setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room) != 0) {
+      ::setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+    }
     nfulnl_msg_config_mode mode{};
     mode.copy_range = htonl(kCopy);
     mode.copy_mode = NFULNL_COPY_PACKET;
@@ -67,11 +73,6 @@ class Nflog final : public BlockedLog {
     const uint32_t batch = htonl(kBatch), timeout = htonl(kHundredthsToWait);
     if (auto done = set(group, NFULA_CFG_QTHRESH, &batch, sizeof batch); !done) return done;
     if (auto done = set(group, NFULA_CFG_TIMEOUT, &timeout, sizeof timeout); !done) return done;
-    const int room = 16 << 20;
-    const int fd = mnl_socket_get_fd(socket_.get());
-    if (::setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room) != 0) {
-      ::setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
-    }
     // Last: from here on packets are numbered, from 0, and none that has a number may be missed.
     const uint16_t flags = htons(NFULNL_CFG_F_SEQ);
     return set(group, NFULA_CFG_FLAGS, &flags, sizeof flags);
@@ -95,19 +96,29 @@ class Nflog final : public BlockedLog {
     header->res_id = htons(group);
     mnl_attr_put(message, attribute, size, value);
     const std::string what = "cannot listen to NFLOG group " + std::to_string(group);
-    if (mnl_socket_sendto(socket_.get(), message, message->nlmsg_len) < 0) return refused(what, errno);
+    const auto send = [&] { return mnl_socket_sendto(socket_.get(), message, message->nlmsg_len) >= 0; };
+    if (!send()) return refused(what, errno);
+    bool is_told_twice = false;
     // Packets of the group may come before the answer; the first ones of a watch are not missed by anybody.
     for (;;) {
       const ssize_t size_got = mnl_socket_recvfrom(socket_.get(), buffer_.data(), buffer_.size());
+      if (size_got < 0 && errno == EINTR) continue;
+      // In a flood the answer itself may not have fitted in. To be told twice changes nothing for the kernel, which
+      // only says of a group that it is bound already.
+      if (size_got < 0 && errno == ENOBUFS && send()) {
+        is_told_twice = true;
+        continue;
+      }
       if (size_got < 0) return refused(what, errno);
       std::optional<nlmsgerr> answer;
       netlink::for_each_message(std::as_bytes(std::span(buffer_)).first(static_cast<size_t>(size_got)),
                                 [&](const nlmsghdr& reply) {
-                                  if (reply.nlmsg_type == NLMSG_ERROR) answer = netlink::fixed_part<nlmsgerr>(reply);
+                                  const bool is_ours = reply.nlmsg_type == NLMSG_ERROR && reply.nlmsg_seq == sequence_;
+                                  if (is_ours) answer = netlink::fixed_part<nlmsgerr>(reply);
                                 });
       if (!answer) continue;
-      if (answer->error != 0) return refused(what, -answer->error);
-      return {};
+      if (answer->error == 0 || (is_told_twice && answer->error == -EBUSY)) return {};
+      return refused(what, -answer->error);
     }
   }
 
