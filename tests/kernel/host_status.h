@@ -1,7 +1,9 @@
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/kernel/private_machine.h"
@@ -40,7 +42,16 @@ class HostStatus : public PrivateMachine {
     EXPECT_EQ(finished->status, 0) << finished->out << finished->err;
     return finished->out;
   }
-  static void expect_clean() { EXPECT_EQ(status().find("On this machine:"), std::string::npos) << status(); }
+  /// The kernel takes some things away (filters of tc) a moment after the command that removed them has ended.
+  static void expect_clean() {
+    const auto is_clean = [](const std::string& text) { return text.find("On this machine:") == std::string::npos; };
+    std::string said = status();
+    for (int i = 0; i < 30 && !is_clean(said); ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      said = status();
+    }
+    EXPECT_TRUE(is_clean(said)) << said;
+  }
   static void expect_finding(const std::string& subject_and_fact, const std::string& remedy) {
     EXPECT_NE(status().find("\n  " + subject_and_fact + ".\n      " + remedy + "\n"), std::string::npos)
         << subject_and_fact << "\n"

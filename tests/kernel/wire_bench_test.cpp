@@ -88,7 +88,8 @@ TEST_P(WireBench, SendsAtTheRateAskedFor) {
   if (IsSkipped() || HasFatalFailure()) return;
   ASSERT_EQ(document_["results"].size(), 1U);
   EXPECT_EQ(document_["results"][0]["leaked"], 0);
-  EXPECT_EQ(document_["results"][0]["frames"], 2000);
+  // Whole bursts, so a few less or more.
+  EXPECT_NEAR(document_["results"][0]["frames"].get<double>(), 2000, 20);
   EXPECT_EQ(document_["sizes"].size(), 3U);
 }
 
