@@ -173,6 +173,12 @@ Result<ExitStatus> run(const Invocation& invocation) {
   return report(invocation, *outcome, text, time, aftermath, waits);
 }
 
+Result<ExitStatus> run_unconfined(const Invocation& invocation, const Error& error) {
+  const Clock::time_point start = Clock::now();
+  if (invocation.arguments.has("--or-lockdown")) return report_lockdown(invocation, error, start);
+  return report_refusal(invocation, error, Clock::now() - start);
+}
+
 }  // namespace
 
 constinit const Command kApply{
@@ -197,6 +203,7 @@ constinit const Command kApply{
         "sudo tails-iptc --policy policy.toml apply --confirm 60\n"
         "sudo tails-iptc --user-map debian-tor=107,clearnet=1001 apply --or-lockdown",
     .run = run,
+    .run_unconfined = run_unconfined,
 };
 
 }  // namespace tails::cli

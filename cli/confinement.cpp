@@ -32,11 +32,7 @@ Result<void> confine_to(const Command& command, const Arguments& arguments) {
   std::vector<std::string> places;
   if (!row->place_option.empty()) places.push_back(folder_of(arguments.value(row->place_option).value_or("")));
   const Result<confine::Enforced> enforced = confine::begin(*row, places);
-  if (!enforced) {
-    Error error = enforced.error();
-    error.remedy = "Nothing was changed.";
-    return tl::unexpected(std::move(error));
-  }
+  if (!enforced) return tl::unexpected(enforced.error());
   if (!row->hands_over) {
     log::debug(fmt::format("confined as {}: capabilities {}{}{}", row->command, confine::names_of(row->keeps),
                            enforced->system_calls ? "" : "; this kernel cannot limit system calls",

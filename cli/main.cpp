@@ -20,6 +20,15 @@ namespace {
 using namespace tails;       // NOLINT(google-build-using-namespace): the program's own file
 using namespace tails::cli;  // NOLINT(google-build-using-namespace)
 
+Result<ExitStatus> run_confined(const Command& command, const Invocation& invocation) {
+  const Result<void> confined = confine_to(command, invocation.arguments);
+  if (confined) return command.run(invocation);
+  if (command.run_unconfined != nullptr) return command.run_unconfined(invocation, confined.error());
+  Error error = confined.error();
+  error.remedy = "Nothing was changed.";
+  return tl::unexpected(std::move(error));
+}
+
 ExitStatus run(std::span<const char* const> words) {
   log::set_up(Screen::on(STDERR_FILENO, ColourChoice::kAuto), 0);
   const Result<Request> request = parse(commands(), words);
@@ -39,9 +48,7 @@ ExitStatus run(std::span<const char* const> words) {
     case Request::Kind::kVersion: print(fmt::format("tails-iptc {}\n", TAILS_VERSION)); return ExitStatus::kDone;
     case Request::Kind::kRun: break;
   }
-  const Result<void> confined = confine_to(*request->command, request->arguments);
-  const Result<ExitStatus> status =
-      confined ? request->command->run(invocation) : Result<ExitStatus>(tl::unexpected(confined.error()));
+  const Result<ExitStatus> status = run_confined(*request->command, invocation);
   progress::end();
   if (status) return *status;
   log::error(status.error());

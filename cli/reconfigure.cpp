@@ -107,10 +107,10 @@ Result<ExitStatus> run(const Invocation& invocation) {
   if (wanted && !wanted->policy->host.clearnet_resolver_file.empty()) {
     places.push_back(wanted->policy->host.clearnet_resolver_file);
   }
-  if (const auto settled = confine::settle(places); !settled) return refused(settled.error());
+  const Result<void> settled = confine::settle(places);
   // Rules that are in force stay where they cannot be written again; an open machine does not stay open.
-  if (!wanted && !charge.is_in_force) return report_lockdown(invocation, wanted.error(), start);
-  if (!wanted) return refused(wanted.error());
+  const Error* const problem = !settled ? &settled.error() : !wanted ? &wanted.error() : nullptr;
+  if (problem != nullptr) return charge.is_in_force ? refused(*problem) : report_lockdown(invocation, *problem, start);
   if (const Result<void> kept = keep_owner_tags(system.get(), *wanted); !kept) return refused(kept.error());
   const policy::Policy& policy = *wanted->policy;
   iptc::Options options = transaction_options(charge.global, recorded_name(policy.name, policy.source));
@@ -133,6 +133,18 @@ Result<ExitStatus> run(const Invocation& invocation) {
                 aftermath);
 }
 
+/// Rules that are in force stay, and so does a lockdown; an open machine does not stay open.
+Result<ExitStatus> run_unconfined(const Invocation& invocation, const Error& error) {
+  const Clock::time_point start = Clock::now();
+  const auto lock = RunLock::take(std::max<std::chrono::milliseconds>(invocation.global.wait, kLeastWait));
+  const LiveSystem system;
+  const Result<InCharge> charge = find_in_charge(system.get(), invocation.global);
+  if (lock && charge && !charge->is_in_force && !charge->is_lockdown) {
+    return report_lockdown(invocation, error, start);
+  }
+  return report_refusal(invocation, error, Clock::now() - start);
+}
+
 }  // namespace
 
 constinit const Command kReconfigure{
@@ -148,6 +160,7 @@ constinit const Command kReconfigure{
     .options = kOptions,
     .example = "sudo tails-iptc reconfigure --interface eth0 --event up",
     .run = run,
+    .run_unconfined = run_unconfined,
 };
 
 }  // namespace tails::cli

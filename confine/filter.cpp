@@ -132,6 +132,8 @@ class Filter {
     // Set by whoever asks for a filter, and without it said to have failed.
     note(seccomp_attr_set(filter_.get(), SCMP_FLTATR_CTL_NNP, 0));
     note(seccomp_attr_set(filter_.get(), SCMP_FLTATR_CTL_OPTIMIZE, kBinaryTree));
+    // The kernel's own errno, and not ECANCELED for whatever it said.
+    note(seccomp_attr_set(filter_.get(), SCMP_FLTATR_API_SYSRAWRC, 1));
     // Before Linux 4.14 there was no log of it.
     static_cast<void>(seccomp_attr_set(filter_.get(), SCMP_FLTATR_CTL_LOG, 1));
   }

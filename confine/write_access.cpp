@@ -70,8 +70,11 @@ Result<bool> write_only_to(std::span<const std::string> places) {
   if (!ruleset.is_open()) return refused("making the list");
   for (const std::string& place : places) {
     const Descriptor found = open_place(place);
-    // Neither it nor its folder is there: nothing can be written there, and saying so is the writer's.
-    if (!found.is_open()) continue;
+    // Neither it nor its folder is there, or it is nobody's to enter who has no rights: nothing can be written there,
+    // and saying so is the writer's. Anything else would make the writer blame what is right.
+    const bool is_out_of_reach = errno == ENOENT || errno == ENOTDIR || errno == EACCES;
+    if (!found.is_open() && is_out_of_reach) continue;
+    if (!found.is_open()) return refused(place);
     struct stat status {};
     if (fstat(found.get(), &status) != 0) return refused(place);
     const uint64_t wanted = S_ISDIR(status.st_mode) ? kOfFolders : kOfFiles;

@@ -115,6 +115,7 @@ Result<void> add_in_folder(const std::string& name) {
     go_home(home->get());
   }
   if (error == 0) return {};
+  (void)umount2(path.c_str(), MNT_DETACH);  // It may be there all the same.
   unlink(path.c_str());
   return refused("cannot make the network namespace \"" + name + "\"", error);
 }

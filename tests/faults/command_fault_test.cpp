@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <thread>
 
@@ -216,8 +217,10 @@ void CommandFaults::judge_killed(const MachineState& left, size_t keepers) {
 }
 
 void CommandFaults::judge_ended(const Traced& run, const Failure& failure, const MachineState& left, size_t keepers) {
-  // To whom opens a file this means that there is none, whatever was there.
-  const bool is_absent = failure.system_call == SYS_openat && failure.error == ENOENT;
+  // To whom opens a file or asks for it this means that there is none, whatever was there.
+  constexpr std::array kAsksForFile = {SYS_openat, SYS_newfstatat, SYS_statx, SYS_access, SYS_readlink};
+  const bool is_absent =
+      failure.error == ENOENT && std::ranges::find(kAsksForFile, failure.system_call) != kAsksForFile.end();
   // To whom asks for a revision this means that the kernel lacks it.
   const bool may_lack =
       failure.system_call == SYS_getsockopt && (failure.error == ENOENT || failure.error == EPROTONOSUPPORT);
@@ -281,6 +284,8 @@ void CommandFaults::judge_refusal(const Traced& run, const Failure& failure, con
   // A file that is not there is no failure, but what it would have said is missing. A question that went out although
   // it was interrupted is asked again, which the kernel refuses while it answers.
   if (failure.error == ENOENT && failure.system_call == SYS_openat) return;
+  // A folder that is said to be there is none to make: what is wanted of it next says that it is not.
+  if (failure.error == EEXIST && failure.system_call == SYS_mkdir) return;
   if (failure.error == EINTR && failure.is_after && says("(EBUSY)")) return;
   ASSERT_TRUE(is_lock ? says(" is at work and did not end") || says(" holds the xtables lock /run/xtables.lock")
                       : says("(" + errno_name(failure.error) + ")") || says("this kernel"))
@@ -295,6 +300,8 @@ void CommandFaults::expect_mended() {
   const bool is_done =
       next.status == 0 || (!scenario.nothing_left.empty() && next.err.find(scenario.nothing_left) != std::string::npos);
   ASSERT_TRUE(is_done) << "the next run: " << next.err;
+  // The command has nothing left to do, but was told that some file is not there, and did without: the next hook's run.
+  if (next.status != 0 && !differing(look(), new_).empty()) run_plain({"reconfigure"});
   ASSERT_THAT(differing(look(), new_), testing::IsEmpty()) << "by the next run: " << next.err;
 }
 
