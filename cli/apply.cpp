@@ -134,6 +134,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
   if (*confirm_within) options.confirm_within = std::chrono::seconds(**confirm_within);
   options.after_taking_back = end_flows_of_unconfirmed_rules;
   const Result<RunLock> lock = RunLock::take(invocation.global.wait);
+  if (!lock && or_lockdown) return report_lockdown(invocation, lock.error(), start);
   if (!lock) return report_refusal(invocation, lock.error(), Clock::now() - start);
   const LiveSystem system;
   std::optional<HostSettings> host;

@@ -10,6 +10,7 @@
 #include "policy/profiles.h"
 #include "tests/policy/dice.h"
 #include "tests/policy/generators.h"
+#include "tests/policy/toml_tree.h"
 
 namespace tails::testing {
 namespace {
@@ -17,32 +18,6 @@ namespace {
 using policy::Document;
 using policy::Lists;
 using policy::Value;
-
-void describe(const Value& value, std::string& out, int depth) {
-  out += fmt::format("{:{}}kind {} at {}:{}+{} \"{}\" {} {}\n", "", depth, static_cast<int>(value.kind),
-                     value.span.line, value.span.column, value.span.length, value.text, value.integer, value.boolean);
-  for (const Value& item : value.items) describe(item, out, depth + 2);
-  for (const policy::Member& member : value.members) {
-    out += fmt::format("{:{}}key \"{}\" at {}:{}+{}\n", "", depth, member.key, member.key_span.line,
-                       member.key_span.column, member.key_span.length);
-    describe(member.value, out, depth + 2);
-  }
-}
-std::string describe(const Value& value) {
-  std::string out;
-  describe(value, out, 0);
-  return out;
-}
-
-/// Tables of lists read one by one, as policy/read does it.
-Value with_lists_read(const Document& document, Value root) {
-  for (policy::Member& member : root.members) {
-    for (Value& item : member.value.items) {
-      if (item.is_unread) item = policy::read_table(document, item);
-    }
-  }
-  return root;
-}
 
 enum class Expect { kPlain, kEither };
 
@@ -57,8 +32,8 @@ void expect_same(const std::string& text, Expect expect) {
   }
   if (!plain) return;
   ASSERT_TRUE(any) << "toml++ refuses it: " << any.error().message << "\n" << text;
-  ASSERT_EQ(describe(*plain), describe(*any)) << text;
-  ASSERT_EQ(describe(with_lists_read(document, *unread)), describe(*any)) << text;
+  ASSERT_EQ(describe_tree(*plain), describe_tree(*any)) << text;
+  ASSERT_EQ(describe_tree(with_lists_read(document, *unread)), describe_tree(*any)) << text;
 }
 
 TEST(PlainToml, GivesTheTreeOfTomlPlusPlus) {
