@@ -6,11 +6,15 @@ function(tails_room name)
   target_link_libraries(tails_${name} PUBLIC ${ROOM_USES} PRIVATE ${ROOM_LINK})
 endfunction()
 
-# tails_test(NAME SOURCES … [USES room…] [LINK library…] [LABELS label…]): one GoogleTest program; in ctest each test is called
-# NAME.Suite.Test. Tests with the label "kernel" make network namespaces and need root.
+# tails_test(NAME [COMPUTES] SOURCES … [USES room…] [LINK library…] [LABELS label…]): one GoogleTest program; in ctest each test
+# is called NAME.Suite.Test. Tests with the label "kernel" make network namespaces and need root. COMPUTES: the test's own
+# code takes time; that of the others is compiled in half the time without optimisation (what it tests is optimised).
 function(tails_test name)
-  cmake_parse_arguments(TEST "" "" "SOURCES;USES;LINK;LABELS;PROPERTIES" ${ARGN})
+  cmake_parse_arguments(TEST "COMPUTES" "" "SOURCES;USES;LINK;LABELS;PROPERTIES" ${ARGN})
   add_executable(test_${name} ${TEST_SOURCES})
+  if(CMAKE_BUILD_TYPE STREQUAL "Debug" AND NOT TEST_COMPUTES)
+    target_compile_options(test_${name} PRIVATE -O0)
+  endif()
   list(TRANSFORM TEST_USES PREPEND tails_)
   target_link_libraries(test_${name} PRIVATE ${TEST_USES} ${TEST_LINK} GTest::gmock GTest::gtest_main)
   set(labels ${TEST_LABELS})
