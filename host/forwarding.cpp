@@ -27,7 +27,12 @@ tl::unexpected<Error> refused(const std::string& what, int number) {
 /// One write of a few bytes: the note is there whole or, after a kill, empty. An empty one says "did not forward".
 Result<void> write_note(const std::string& path, int64_t forward, int64_t redirects) {
   const Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644));
-  if (!file.is_open()) return errno == EEXIST ? Result<void>{} : refused("cannot make " + path, errno);
+  if (!file.is_open()) {
+    const int error = errno;
+    // The earlier one counts, if it is really there: without a note nobody would ever end the forwarding.
+    if (error == EEXIST && ::access(path.c_str(), F_OK) == 0) return {};
+    return refused("cannot make " + path, error);
+  }
   const std::string text = std::to_string(forward) + " " + std::to_string(redirects) + "\n";
   if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
     return refused("cannot write " + path, errno);
