@@ -1,7 +1,6 @@
 #include "proof/fold.h"
 
 #include <algorithm>
-#include <array>
 #include <cassert>
 #include <map>
 #include <utility>
@@ -9,6 +8,7 @@
 
 #include "proof/chains.h"
 #include "proof/rule_predicates.h"
+#include "ruleset/traversal.h"
 
 namespace tails::proof {
 namespace {
@@ -17,34 +17,6 @@ using namespace ruleset;
 
 /// One answer for each question.
 using Values = std::vector<Bdd>;
-
-struct Stop {
-  TableName table;
-  std::string_view chain;
-};
-using enum TableName;
-constexpr std::array kOutputWay = {Stop{kRaw, "OUTPUT"},     Stop{kMangle, "OUTPUT"},   Stop{kNat, "OUTPUT"},
-                                   Stop{kFilter, "OUTPUT"},  Stop{kSecurity, "OUTPUT"}, Stop{kMangle, "POSTROUTING"},
-                                   Stop{kNat, "POSTROUTING"}};
-constexpr std::array kInputWay = {Stop{kRaw, "PREROUTING"}, Stop{kMangle, "PREROUTING"}, Stop{kNat, "PREROUTING"},
-                                  Stop{kMangle, "INPUT"},   Stop{kFilter, "INPUT"},      Stop{kSecurity, "INPUT"},
-                                  Stop{kNat, "INPUT"}};
-constexpr std::array kForwardWay = {
-    Stop{kRaw, "PREROUTING"}, Stop{kMangle, "PREROUTING"}, Stop{kNat, "PREROUTING"},     Stop{kMangle, "FORWARD"},
-    Stop{kFilter, "FORWARD"}, Stop{kSecurity, "FORWARD"},  Stop{kMangle, "POSTROUTING"}, Stop{kNat, "POSTROUTING"}};
-
-std::span<const Stop> way_of(Hook hook) {
-  switch (hook) {
-    case Hook::kOutput: return kOutputWay;
-    case Hook::kInput: return kInputWay;
-    case Hook::kForward: return kForwardWay;
-  }
-  return kOutputWay;
-}
-
-bool gives_destinations(const Stop& stop) {
-  return stop.table == kNat && (stop.chain == "OUTPUT" || stop.chain == "PREROUTING");
-}
 
 NatAction action_of(const Redirect& target, Family family, Hook hook) {
   NatAction action{NatAction::Kind::kDestination, std::nullopt, std::nullopt, target.ports};
@@ -111,7 +83,7 @@ class ChainFold {
   /// A packet that this table accepts goes on. Its verdict is the filter's, unless a later table ends it.
   [[nodiscard]] Values accepted(const RuleRef& by) const {
     Values values = after_;
-    if (stop_.table != kFilter) return values;
+    if (stop_.table != TableName::kFilter) return values;
     for (size_t i = 0; i < questions_.size(); ++i) {
       if (questions_[i].kind == Question::Kind::kDecidedBy && questions_[i].names(by)) values[i] |= after_[0];
     }
@@ -129,7 +101,7 @@ class ChainFold {
   }
 
   [[nodiscard]] Values sent(const RuleRef& by, const Rule& rule, const NatAction& action) const {
-    if (!gives_destinations(stop_)) return accepted(by);
+    if (!is_destination_nat(stop_)) return accepted(by);
     Values values = accepted(by);
     const bool is_one = action.address == action.last && (!action.ports || action.ports->first == action.ports->last);
     if (is_one) {
@@ -255,7 +227,7 @@ class ChainFold {
     }
     Values operator()(const Dnat& target) const { return fold.sent(ref, rule, action_of(target)); }
     Values operator()(const Masquerade& target) const {
-      const bool gives_source = fold.stop_.table == kNat && fold.stop_.chain == "POSTROUTING";
+      const bool gives_source = fold.stop_.table == TableName::kNat && fold.stop_.chain == "POSTROUTING";
       const Values values = fold.accepted(ref);
       return gives_source ? fold.translated(values, action_of(target)) : values;
     }
@@ -320,7 +292,7 @@ class WayFold {
       : rules_(rules), space_(space), unknowns_(unknowns), hook_(hook) {}
 
   [[nodiscard]] Values at_the_end(std::span<const Question> questions) const {
-    const bool has_filter = rules_.find(space_.family(), kFilter) != nullptr;
+    const bool has_filter = rules_.find(space_.family(), TableName::kFilter) != nullptr;
     Values values(questions.size());
     for (size_t i = 0; i < values.size(); ++i) {
       const Question& q = questions[i];
@@ -344,10 +316,10 @@ class WayFold {
       if (table == nullptr) return after;
       return ChainFold(*table, stop, space_, unknowns_, hook_, questions, std::move(after)).enter();
     };
-    if (stop.table != kNat) return through_chain(std::move(values));
+    if (stop.table != TableName::kNat) return through_chain(std::move(values));
     // nat is asked for packets that open a flow; to the others the kernel does what it did to their flow's first one.
     Values known = values;
-    if (gives_destinations(stop)) {
+    if (is_destination_nat(stop)) {
       const Bdd has_recorded = space_.has_recorded() & space_.has_flow() & space_.direction(Direction::kOriginal);
       for (Bdd& value : known) value = Bdd::choose(has_recorded, space_.with_recorded_destination(value), value);
     }
@@ -382,7 +354,7 @@ std::vector<Bdd> fold(const RuleSet& rules, const PacketSpace& space, const Unkn
   assert(questions.size() <= kMaxQuestions);
   const WayFold way_fold(rules, space, unknowns, hook);
   const std::span<const Stop> way = way_of(hook);
-  const size_t nat = static_cast<size_t>(std::ranges::find_if(way, gives_destinations) - way.begin());
+  const size_t nat = static_cast<size_t>(std::ranges::find_if(way, is_destination_nat) - way.begin());
   const std::span<const Stop> behind_nat = way.subspan(nat + 1);
   if (!leave_packets_alone(behind_nat, rules, space.family())) {
     return way_fold.back_through(way, questions, way_fold.at_the_end(questions));
@@ -420,7 +392,7 @@ std::vector<Bdd> fold(const RuleSet& rules, const PacketSpace& space, const Unkn
 
 std::vector<NatAction> nat_actions(const RuleSet& rules, Family family, Hook hook) {
   std::vector<NatAction> actions;
-  const Table* table = rules.find(family, kNat);
+  const Table* table = rules.find(family, TableName::kNat);
   if (table == nullptr) return actions;
   const auto add = [&](const NatAction& action) {
     if (std::ranges::find(actions, action) == actions.end()) actions.push_back(action);

@@ -9,39 +9,10 @@
 #include <variant>
 
 #include "ruleset/rule_test.h"
+#include "ruleset/traversal.h"
 
 namespace tails::ruleset {
 namespace {
-
-/// The tables that a packet visits, in order, with the built-in chain of each.
-struct Stop {
-  TableName table;
-  std::string_view chain;
-};
-using enum TableName;
-constexpr std::array kOutputWay = {Stop{kRaw, "OUTPUT"},     Stop{kMangle, "OUTPUT"},   Stop{kNat, "OUTPUT"},
-                                   Stop{kFilter, "OUTPUT"},  Stop{kSecurity, "OUTPUT"}, Stop{kMangle, "POSTROUTING"},
-                                   Stop{kNat, "POSTROUTING"}};
-constexpr std::array kInputWay = {Stop{kRaw, "PREROUTING"}, Stop{kMangle, "PREROUTING"}, Stop{kNat, "PREROUTING"},
-                                  Stop{kMangle, "INPUT"},   Stop{kFilter, "INPUT"},      Stop{kSecurity, "INPUT"},
-                                  Stop{kNat, "INPUT"}};
-constexpr std::array kForwardWay = {
-    Stop{kRaw, "PREROUTING"}, Stop{kMangle, "PREROUTING"}, Stop{kNat, "PREROUTING"},     Stop{kMangle, "FORWARD"},
-    Stop{kFilter, "FORWARD"}, Stop{kSecurity, "FORWARD"},  Stop{kMangle, "POSTROUTING"}, Stop{kNat, "POSTROUTING"}};
-
-std::span<const Stop> way_of(Hook hook) {
-  switch (hook) {
-    case Hook::kOutput: return kOutputWay;
-    case Hook::kInput: return kInputWay;
-    case Hook::kForward: return kForwardWay;
-  }
-  return kOutputWay;
-}
-
-/// Where the kernel rewrites destinations: by the nat table, or as it did when the flow was opened.
-bool is_destination_nat(const Stop& stop) {
-  return stop.table == kNat && (stop.chain == "OUTPUT" || stop.chain == "PREROUTING");
-}
 
 /// A table with its jumps resolved to chain indices.
 struct IndexedTable {
@@ -313,7 +284,7 @@ class Walk {
     for (size_t i = 0; i < way.size(); ++i) {
       const Stop& stop = way[i];
       Packet& packet = traveller.packet;
-      if (stop.table == kNat && !packet.opens_flow()) {
+      if (stop.table == TableName::kNat && !packet.opens_flow()) {
         // The kernel does to a known flow's packets what it did to the first one.
         if (is_destination_nat(stop) && has_flow(packet) && packet.direction == Direction::kOriginal) {
           set_destination(packet, packet.recorded_nat.value_or(Endpoint{packet.destination, packet.destination_port}));
@@ -331,7 +302,7 @@ class Walk {
       }
       if (!passage.ending(Verdict::kAccept)) return;
       certain = certain && !passage.ending(Verdict::kReject) && !passage.ending(Verdict::kDrop);
-      if (stop.table == kFilter) filter_accept = *passage.ending(Verdict::kAccept);
+      if (stop.table == TableName::kFilter) filter_accept = *passage.ending(Verdict::kAccept);
       if (is_destination_nat(stop) && !passage.destinations.empty()) {
         go_to_each(passage, way.subspan(i + 1), traveller, filter_accept, certain);
         return;
