@@ -16,7 +16,7 @@ inline wire::FrameSpec udp_spec(size_t payload, uint8_t dscp = 0) {
   wire::FrameSpec spec;
   spec.protocol = protocol::kUdp;
   spec.tos = static_cast<uint8_t>(dscp << 2);
-  spec.payload.resize(payload);
+  spec.payload.resize(payload, std::byte{});
   for (size_t i = 0; i < payload; ++i) spec.payload[i] = static_cast<std::byte>(i * 7 + i / 256);
   return spec;
 }

@@ -34,7 +34,7 @@ Answer refuse(const std::vector<std::byte>& frame) {
 TEST(Refusal, ASynIsReset) {
   wire::FrameSpec spec;
   spec.tcp_sequence = 0xFFFFFFFF;
-  spec.payload.resize(5);
+  spec.payload.resize(5, std::byte{});
   const Answer answer = refuse(wire::build_frame(spec));
   ASSERT_EQ(answer.length, 54U);
   EXPECT_EQ(answer.ethernet().destination, spec.source_mac);
