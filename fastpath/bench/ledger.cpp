@@ -18,16 +18,23 @@ void Tally::add(const Tally& other) {
   for (const auto& [name, count] : other.leaks) leaks[name] += count;
 }
 
-Ledger::Ledger(const Schedule& schedule) : schedule_(&schedule) {
-  for (auto& latest : latest_) latest.resize(schedule.connections());
-}
+Ledger::Ledger(const Schedule& schedule) : schedule_(&schedule) {}
 
 void Ledger::begin(uint32_t first, uint32_t count) {
+  if (eras_.empty() || eras_.back().schedule != schedule_) eras_.push_back({first, schedule_});
   first_ = first;
   count_ = count;
   times_.assign(count, 0);
-  for (auto& latest : latest_) std::ranges::fill(latest, 0);
+  for (auto& latest : latest_) latest.assign(schedule_->connections(), 0);
   tally_ = {};
+}
+
+const Schedule& Ledger::schedule_of(uint32_t sequence) const {
+  constexpr uint32_t kHalf = 1U << 31;  // Numbers go round.
+  for (size_t i = eras_.size(); i > 1; --i) {
+    if (sequence - eras_[i - 1].first < kHalf) return *eras_[i - 1].schedule;
+  }
+  return eras_.empty() ? *schedule_ : *eras_.front().schedule;
 }
 
 void Ledger::sent(uint32_t sequence) {
@@ -41,12 +48,12 @@ void Ledger::sent(uint32_t sequence) {
 
 void Ledger::leaked(uint32_t sequence) {
   ++tally_.leaked;
-  ++tally_.leaks[schedule_->at(sequence).frame->name()];
+  ++tally_.leaks[schedule_of(sequence).at(sequence).frame->name()];
 }
 
 void Ledger::arrived(uint32_t sequence, bool is_whole) {
   const uint32_t place = sequence - first_;
-  const bool must_not = expected(schedule_->purpose(sequence)) == Expected::kBlocked;
+  const bool must_not = expected(schedule_of(sequence).purpose(sequence)) == Expected::kBlocked;
   if (place >= count_) {
     ++tally_.late;
     // Late or not, it is out.

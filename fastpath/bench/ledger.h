@@ -34,7 +34,14 @@ struct Tally {
 /// Keeps count of which numbers came. One trial after the other; memory is kept from one to the next. One thread.
 class Ledger {
  public:
+  /// Schedules outlive this.
   explicit Ledger(const Schedule& schedule);
+
+  /// From the next trial on another schedule says what the numbers are. Earlier ones stay what they were: a frame that
+  /// comes late is judged as what it was sent for.
+  void follow(const Schedule& schedule) { schedule_ = &schedule; }
+  /// The one by which that number was, or will be, sent.
+  [[nodiscard]] const Schedule& schedule_of(uint32_t sequence) const;
 
   /// A trial of `count` frames from number `first` on. What comes of earlier numbers from now on is late.
   void begin(uint32_t first, uint32_t count);
@@ -53,7 +60,13 @@ class Ledger {
  private:
   void leaked(uint32_t sequence);
 
+  struct Era {
+    uint32_t first;  ///< Number.
+    const Schedule* schedule;
+  };
+
   const Schedule* schedule_;
+  std::vector<Era> eras_;  ///< Oldest first.
   uint32_t first_ = 0;
   uint32_t count_ = 0;
   std::vector<uint8_t> times_;  ///< By number: how often it came, at most 255.

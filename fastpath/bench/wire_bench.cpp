@@ -1,8 +1,10 @@
 #include "fastpath/bench/wire_bench.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 
 namespace tails::fastpath::bench {
 namespace {
@@ -59,7 +61,13 @@ class Bench {
   void step(std::string_view doing) {
     progress_(doing, std::min(1.0, static_cast<double>(step_++) / static_cast<double>(steps_)));
   }
-  [[nodiscard]] Schedule schedule(const Mix& mix) const { return {sizes_, mix.shares, std::max(result_.opened, 1U)}; }
+  /// What is sent for `mix`, from the next trial on.
+  const Schedule& follow(const Mix& mix) {
+    const auto [at, is_new] = schedules_.try_emplace(mix.name, sizes_, mix.shares, std::max(result_.opened, 1U));
+    if (!ledger_) ledger_.emplace(at->second);
+    ledger_->follow(at->second);
+    return at->second;
+  }
 
   Result<void> open() {
     step("opening connections");
@@ -100,9 +108,8 @@ class Bench {
   Result<void> find_limit(const Mix& mix) {
     step("finding the tester's limit");
     constexpr double kAnyMore = 200e6;
-    const Schedule what = schedule(mix);
-    Ledger ledger(what);
-    const auto trial = tester_.trial(what, ledger, settings_.load > 0 ? settings_.load : kAnyMore,
+    const Schedule& what = follow(mix);
+    const auto trial = tester_.trial(what, *ledger_, settings_.load > 0 ? settings_.load : kAnyMore,
                                      std::min<Nanoseconds>(settings_.trial, std::chrono::milliseconds(50)));
     if (!trial) return tl::unexpected(trial.error());
     const double sent = static_cast<double>(trial->tally.sent) / std::max(trial->seconds, 1e-6);
@@ -110,8 +117,8 @@ class Bench {
     return {};
   }
 
-  Result<Trial> trial(const Schedule& what, Ledger& ledger, double load, MixResult& mix) {
-    auto trial = tester_.trial(what, ledger, load, settings_.trial);
+  Result<Trial> trial(const Schedule& what, double load, MixResult& mix) {
+    auto trial = tester_.trial(what, *ledger_, load, settings_.trial);
     if (!trial) return trial;
     mix.tally.add(trial->tally);
     mix.wrongly_blocked += trial->wrongly_blocked;
@@ -123,15 +130,14 @@ class Bench {
   Result<void> measure(const Mix& mix) {
     MixResult& found = result_.mixes.emplace_back();
     found.name = mix.name;
-    const Schedule what = schedule(mix);
-    Ledger ledger(what);
+    const Schedule& what = follow(mix);
     LatencyResult& latency = result_.latencies.emplace_back();
     latency.percent = 100;
     latency.load = result_.tester_limit;
     std::vector<double> losses;
     for (unsigned i = 0; i < settings_.trials; ++i) {
       step(mix.name);
-      const auto done = trial(what, ledger, result_.tester_limit, found);
+      const auto done = trial(what, result_.tester_limit, found);
       if (!done) return tl::unexpected(done.error());
       const double rate = static_cast<double>(done->tally.sent) / std::max(done->seconds, 1e-6);
       losses.push_back(done->result(rate, settings_.trial).loss_ratio);
@@ -145,12 +151,11 @@ class Bench {
   Result<void> search(const Mix& mix) {
     MixResult& found = result_.mixes.emplace_back();
     found.name = mix.name;
-    const Schedule what = schedule(mix);
-    Ledger ledger(what);
+    const Schedule& what = follow(mix);
     std::map<double, std::vector<double>> losses;
     std::map<double, uint64_t> leaks;
     const auto measure = [&](double load, Nanoseconds duration) -> Result<TrialResult> {
-      const auto done = trial(what, ledger, load, found);
+      const auto done = trial(what, load, found);
       if (!done) return tl::unexpected(done.error());
       const TrialResult result = done->result(load, duration);
       losses[load].push_back(result.loss_ratio);
@@ -204,15 +209,14 @@ class Bench {
   Result<void> latencies(const Mix& mix) {
     const double ndr = Spread::of(result_.mixes.front().ndr).median;
     if (ndr <= 0) return {};
-    const Schedule what = schedule(mix);
-    Ledger ledger(what);
+    const Schedule& what = follow(mix);
     for (const unsigned percent : kLatencyPercents) {
       LatencyResult latency;
       latency.percent = percent;
       latency.load = ndr * percent / 100;
       for (unsigned i = 0; i < settings_.trials; ++i) {
         step("latency");
-        const auto done = trial(what, ledger, latency.load, result_.mixes.front());
+        const auto done = trial(what, latency.load, result_.mixes.front());
         if (!done) return tl::unexpected(done.error());
         add(latency, *done);
       }
@@ -252,6 +256,8 @@ class Bench {
   const WireSettings& settings_;
   const WireProgress& progress_;
   WireResult result_;
+  std::map<std::string, Schedule, std::less<>> schedules_;  ///< By mix; numbers that were sent keep their meaning.
+  std::optional<Ledger> ledger_;
   size_t step_ = 0;
   size_t steps_ = 1;
 };

@@ -114,7 +114,7 @@ Result<bench::Trial> PortTester::trial(const Schedule& schedule, bench::Ledger& 
   const auto take = [&] {
     return receive(key_, [&](Side from, wire::Bytes frame, const Stamp* stamp, uint64_t now) {
       if (stamp == nullptr) return ledger.arrived_foreign();
-      const Schedule::Entry entry = schedule.at(stamp->sequence);
+      const Schedule::Entry entry = ledger.schedule_of(stamp->sequence).at(stamp->sequence);
       const bool has_tag = from == Side::kInside && (frame[kTypeOfService] & std::byte{0xFC}) != std::byte{0};
       const bool is_whole =
           from == entry.frame->from() && !has_tag && entry.frame->is(frame, entry.peer, *stamp, scratch_.data());
@@ -190,7 +190,7 @@ void PortTester::resend(const Schedule& schedule, bench::Ledger& ledger, bench::
   const auto take = [&] {
     return receive(key_, [&](Side from, wire::Bytes frame, const Stamp* stamp, uint64_t) {
       if (stamp == nullptr) return;
-      const Schedule::Entry entry = schedule.at(stamp->sequence);
+      const Schedule::Entry entry = ledger.schedule_of(stamp->sequence).at(stamp->sequence);
       ledger.arrived(stamp->sequence,
                      from == entry.frame->from() && entry.frame->is(frame, entry.peer, *stamp, scratch_.data()));
     });

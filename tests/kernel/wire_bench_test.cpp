@@ -67,7 +67,9 @@ TEST_P(WireBench, TheSearchEndsAndNothingLeaksOnItsWay) {
   ASSERT_EQ(document_["results"].size(), 10U);
   for (const auto& result : document_["results"]) {
     const std::string name = result["name"];
-    EXPECT_GT(result["mpps"]["median"], 0) << name << ": " << result;
+    // On a machine that has other things to do some trial at every rate may lose something; then that is said.
+    EXPECT_EQ(result["mpps"]["median"] == 0, result["remark"] == "not even the lowest rate that was tried is met")
+        << name << ": " << result;
     EXPECT_EQ(result["leaked"], 0) << name;
     EXPECT_EQ(result["wrongly_blocked"], 0) << name;
     EXPECT_EQ(result["damaged"], 0) << name;
@@ -78,8 +80,10 @@ TEST_P(WireBench, TheSearchEndsAndNothingLeaksOnItsWay) {
     // Two trials are not enough to call anything stable.
     EXPECT_EQ(result["stable"], false) << name;
   }
-  ASSERT_EQ(document_["latencies"].size(), 3U);
-  EXPECT_GT(document_["latency_us"]["p50"], 0);
+  if (document_["results"][0]["mpps"]["median"] > 0) {
+    ASSERT_EQ(document_["latencies"].size(), 3U);
+    EXPECT_GT(document_["latency_us"]["p50"], 0);
+  }
   EXPECT_GT(document_["connections_per_second"]["median"], 0);
 }
 

@@ -100,6 +100,24 @@ TEST_F(LedgerTest, ALeakThatComesInTheNextTrialIsALeakStill) {
   EXPECT_EQ(ledger_.tally().lost(), 0U);
 }
 
+TEST_F(LedgerTest, WhatComesAfterTheScheduleChangedIsJudgedAsWhatItWasSentFor) {
+  const Schedule other(sizes_, std::vector<Share>{{Purpose::kFragment, 1}}, 50);
+  send(kFirst, kCount);
+  const uint32_t allowed = find(kFirst, true), forbidden = find(kFirst, false);
+  ledger_.follow(other);
+  ledger_.begin(kFirst + kCount, 10);
+  EXPECT_EQ(&ledger_.schedule_of(allowed), &schedule_);
+  EXPECT_EQ(&ledger_.schedule_of(kFirst + kCount), &other);
+  ledger_.arrived(allowed, true);  // To the other schedule every number is a fragment.
+  EXPECT_EQ(ledger_.tally().late, 1U);
+  EXPECT_EQ(ledger_.tally().leaked, 0U);
+  ledger_.arrived(forbidden, true);
+  EXPECT_EQ(ledger_.tally().leaked, 1U);
+  EXPECT_EQ(ledger_.tally().leaks.count(schedule_.at(forbidden).frame->name()), 1U);
+  ledger_.arrived(kFirst + kCount, true);
+  EXPECT_EQ(ledger_.tally().leaked, 2U);
+}
+
 TEST_F(LedgerTest, TellsDuplicatesDamageAndForeignFramesApart) {
   send(kFirst, kCount);
   const uint32_t twice = find(kFirst + 300, true), damaged = find(twice + 1, true);
