@@ -68,7 +68,7 @@ TEST_P(WireBench, TheSearchEndsAndNothingLeaksOnItsWay) {
   for (const auto& result : document_["results"]) {
     const std::string name = result["name"];
     // On a machine that has other things to do some trial at every rate may lose something; then that is said.
-    EXPECT_EQ(result["mpps"]["median"] == 0, result["remark"] == "not even the lowest rate that was tried is met")
+    EXPECT_TRUE(result["mpps"]["median"] > 0 || result["remark"] == "not even the lowest rate that was tried is met")
         << name << ": " << result;
     EXPECT_EQ(result["leaked"], 0) << name;
     EXPECT_EQ(result["wrongly_blocked"], 0) << name;
