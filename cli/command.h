@@ -98,8 +98,8 @@ struct Command {
   std::string_view row = {};      ///< Of confine/rows.h; empty: the one with this name.
   /// Prints its answer itself; what it returns as an Error the caller prints.
   Result<ExitStatus> (*run)(const Invocation&) = nullptr;
-  /// Instead of `run`, where the kernel would not confine the process, which the Error tells; for a command that must not
-  /// leave the machine open. By default nothing is done.
+  /// Instead of `run`, where the kernel would not confine the process, which the Error tells; for a command that must
+  /// not leave the machine open. By default nothing is done.
   Result<ExitStatus> (*run_unconfined)(const Invocation&, const Error&) = nullptr;
 };
 

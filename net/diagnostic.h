@@ -29,8 +29,8 @@ struct Diagnostic {
 ///        14 | allow = ["amnesai"]
 ///           |          ^~~~~~~~~ did you mean "amnesia"?
 ///
-/// "warning: " or "notice: " goes before the fact where it is no error; a notice is one line, without the source. Control characters show as '?',
-/// tabs as one space, and of a line over 200 characters only the part around the place.
+/// "warning: " or "notice: " goes before the fact where it is no error; a notice is one line, without the source.
+/// Control characters show as '?', tabs as one space, and of a line over 200 characters only the part around the place.
 std::string render(const Diagnostic& diagnostic);
 
 /// Several, each followed by a newline but the last.

@@ -64,9 +64,9 @@ std::optional<ExtensionView> next_match(std::span<const std::byte>& matches);
 /// Whether the entry tests nothing: header zero and no match.
 bool is_unconditional(const EntryView& entry, Family family, Abi abi = kNativeAbi);
 
-/// Zeroes what only the kernel writes, or nobody reads: comefrom, nfcache, bytes behind names, private tails of payloads,
-/// a standard target's padding. A target's size counts the padding behind it.
-/// `bytes` is one whole entry that `view_entry` accepts.
+/// Zeroes what only the kernel writes, or nobody reads: comefrom, nfcache, bytes behind names, private tails of
+/// payloads, a standard target's padding. A target's size counts the padding behind it. `bytes` is one whole entry that
+/// `view_entry` accepts.
 void normalise_entry(std::span<std::byte> bytes, Family family, Abi abi = kNativeAbi);
 
 }  // namespace tails::iptc::kernel
