@@ -7,7 +7,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -16,6 +15,7 @@
 #include <utility>
 
 #include "net/errno_words.h"
+#include "net/pipe.h"
 
 namespace tails::iptc {
 namespace {
@@ -25,70 +25,25 @@ Number or_errno(Number result) {
   return result < 0 ? static_cast<Number>(-errno) : result;
 }
 
-/// Both ends of a pipe, closed at the end of their life or before.
-class Pipe {
- public:
-  Pipe() {
-    if (pipe2(ends_.data(), O_CLOEXEC) < 0) problem_ = errno;
-  }
-  Pipe(const Pipe&) = delete;
-  Pipe& operator=(const Pipe&) = delete;
-  ~Pipe() {
-    close_end(0);
-    close_end(1);
-  }
-  [[nodiscard]] int problem() const { return problem_; }
-  [[nodiscard]] int reading() const { return ends_[0]; }
-  [[nodiscard]] int writing() const { return ends_[1]; }
-  void close_writing() { close_end(1); }
-
- private:
-  void close_end(size_t end) {
-    if (ends_[end] >= 0) ::close(ends_[end]);
-    ends_[end] = -1;
-  }
-  std::array<int, 2> ends_{-1, -1};
-  int problem_ = 0;
-};
-
-template <class Value>
-bool read_whole(int descriptor, Value& value) {
-  ssize_t length = 0;
-  do {
-    length = ::read(descriptor, &value, sizeof value);
-  } while (length < 0 && errno == EINTR);
-  if (length == 0) errno = EPIPE;
-  return length == sizeof value;
-}
-
-template <class Value>
-bool write_whole(int descriptor, const Value& value) {
-  ssize_t length = 0;
-  do {
-    length = ::write(descriptor, &value, sizeof value);
-  } while (length < 0 && errno == EINTR);
-  return length == sizeof value;
-}
-
 /// The keeper's own life: nothing that ends a terminal's programs ends it. It says its number to `answers` only when
 /// that is true, so that whoever waits for it can rely on it, and begins only when it is told to by `orders`: one whose
 /// number nobody came to know would be nobody's to end.
 [[noreturn]] void live_apart(const std::function<void(pid_t self)>& work, const Pipe& answers, Pipe& orders) {
   setsid();
   for (const int number : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE}) signal(number, SIG_IGN);
-  orders.close_writing();
+  orders.writing.close();
   constexpr int kStandard = 3;
-  const int answer_end = fcntl(answers.writing(), F_DUPFD_CLOEXEC, kStandard);
-  const int order_end = fcntl(orders.reading(), F_DUPFD_CLOEXEC, kStandard);
+  const int answer_end = fcntl(answers.writing.get(), F_DUPFD_CLOEXEC, kStandard);
+  const int order_end = fcntl(orders.reading.get(), F_DUPFD_CLOEXEC, kStandard);
   const int nothing = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   pid_t answer = getpid();
   if (answer_end < 0 || order_end < 0 || nothing < 0 || chdir("/") != 0) answer = -errno;
   for (int standard = 0; standard < kStandard && answer > 0; ++standard) {
     if (dup2(nothing, standard) < 0) answer = -errno;
   }
-  if (!write_whole(answer < 0 ? answers.writing() : answer_end, answer) || answer < 0) _exit(1);
+  if (!send_message(answer < 0 ? answers.writing.get() : answer_end, answer) || answer < 0) _exit(1);
   pid_t order = 0;
-  if (!read_whole(order_end, order)) _exit(1);
+  if (!receive_message(order_end, order)) _exit(1);
   // The lock above all: a copy of its descriptor would hold it.
   closefrom(kStandard);
   work(answer);
@@ -97,9 +52,10 @@ bool write_whole(int descriptor, const Value& value) {
 
 /// Forks twice, so that the process is nobody's child and nobody must wait for it.
 pid_t start_apart(const std::function<void(pid_t self)>& work) {
-  Pipe answers;
-  Pipe orders;
-  if (answers.problem() != 0 || orders.problem() != 0) return -std::max(answers.problem(), orders.problem());
+  Pipe answers = make_pipe();
+  if (!answers.is_open()) return -errno;
+  Pipe orders = make_pipe();
+  if (!orders.is_open()) return -errno;
   const pid_t between = fork();
   if (between < 0) return -errno;
   if (between == 0) {
@@ -107,13 +63,13 @@ pid_t start_apart(const std::function<void(pid_t self)>& work) {
     if (answer == 0) live_apart(work, answers, orders);
     if (answer > 0) _exit(0);
     answer = -errno;
-    _exit(write_whole(answers.writing(), answer) ? 0 : 1);
+    _exit(send_message(answers.writing.get(), answer) ? 0 : 1);
   }
-  answers.close_writing();
+  answers.writing.close();
   pid_t answer = 0;
-  if (!read_whole(answers.reading(), answer)) answer = -errno;
+  if (!receive_message(answers.reading.get(), answer)) answer = -errno;
   // Our copy of the reading end is open still: to write to a process that has ended is no signal here.
-  if (answer > 0 && !write_whole(orders.writing(), answer)) answer = -errno;
+  if (answer > 0 && !send_message(orders.writing.get(), answer)) answer = -errno;
   while (waitpid(between, nullptr, 0) < 0 && errno == EINTR) {
   }
   return answer;

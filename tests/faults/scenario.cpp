@@ -1,5 +1,8 @@
 #include "tests/faults/scenario.h"
 
+#include <sys/syscall.h>
+
+#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <utility>
@@ -114,15 +117,20 @@ std::vector<Scenario> transactions() {
   std::vector<Scenario> all;
   all.push_back(apply_scenario("ApplyBetweenProfiles", {told("tails", {"--wait", "0", "apply"})},
                                told("tails-classic", {"--wait", "0", "apply"}), 600));
+  // A place that could not be opened for Landlock was passed over.
+  all.back().kept = {{SYS_openat, EINTR}};
   all.push_back(apply_scenario("ApplyOnAnOpenMachine", {}, told("tails", {"--wait", "0", "apply"}), 600));
   all.push_back(
       apply_scenario("ApplyOrLockdownAtBoot", {}, told("tails", {"--wait", "0", "apply", "--or-lockdown"}), 600));
   all.back().blocks = all.back().must_block = true;
+  // Neither a process that cannot be confined nor another run that does not end leaves the machine open.
+  all.back().kept = {{SYS_seccomp, ENOMEM}, {SYS_flock, EWOULDBLOCK}};
   all.push_back(apply_scenario("ApplyConfirm", {told("tails", {"--wait", "0", "apply"})},
                                told("tails-i2p", {"--wait", "0", "apply", "--confirm", "600"}), 600));
   all.back().has_keeper = true;
   all.back().ignored = [](const std::string& name) { return name.starts_with("file /run/tails-iptc/confirm."); };
   all.back().mend = told("tails-i2p", {"apply"});
+  all.back().kept = {{SYS_read, EISDIR}};  // A keeper whose number could not be read lived on.
   all.push_back(apply_scenario("Confirm", {told("tails", {"apply"}), told("tails-i2p", {"apply", "--confirm", "600"})},
                                {"--wait", "0", "confirm"}, 40));
   all.back().nothing_left = "nothing waits to be confirmed";
@@ -144,6 +152,7 @@ std::vector<Scenario> hooks_and_flows() {
   all.back().environment = {"IP4_NAMESERVERS=192.0.2.53 192.0.2.54"};
   all.push_back(apply_scenario("ReconfigureWhereNothingIsInForce", {}, told("tails", {"reconfigure"}), 600));
   all.back().blocks = true;
+  all.back().kept = {{SYS_seccomp, ENOMEM, false, true}};
   // Another policy than the one that `apply` would take by itself, and none at all: both must stay.
   all.push_back(apply_scenario("ReconfigureOfAnotherPolicy", {told("tails-classic", {"apply"})}, {"reconfigure"}, 500));
   all.back().arrange = add_foreign_rule;
@@ -175,6 +184,8 @@ std::vector<Scenario> sessions_and_guests() {
   };
   all.push_back(apply_scenario("NetnsUp", {told(kTwoGuests, {"apply"})}, told({"--wait", "0", "netns", "up"}), 600));
   all.back().may_differ = is_of_guests;
+  // A mount that is there and reports a failure stayed; a kernel that seems to lack a revision gets older words.
+  all.back().kept = {{SYS_mount, EINVAL, true}, {SYS_getsockopt, EPROTONOSUPPORT}};
   all.push_back(
       apply_scenario("NetnsDown", {told(kTwoGuests, {"apply"})}, told({"--wait", "0", "netns", "down"}), 300));
   all.back().each_time = bring_guests_up;

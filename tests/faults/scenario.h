@@ -10,6 +10,18 @@
 
 namespace tails::faults {
 
+/// At every such call of a run.
+struct KeptFailure {
+  long system_call = 0;
+  int error = 0;
+  bool is_after = false;
+  bool must_block = false;  ///< The machine is not open then.
+
+  [[nodiscard]] bool is(const Failure& failure) const {
+    return failure.system_call == system_call && failure.error == error && failure.is_after == is_after;
+  }
+};
+
 /// One command on one machine. Words are those behind the program's name and --user-map.
 struct Scenario {
   using Words = std::vector<std::string>;
@@ -27,10 +39,11 @@ struct Scenario {
   std::function<bool(const std::string& name)> may_differ{};
   /// Values that no two runs leave alike.
   std::function<bool(const std::string& name)> ignored{};
-  bool has_keeper = false;  ///< A process goes on when the command has ended well.
-  bool blocks = false;      ///< Where it cannot do its work, all traffic may be blocked.
-  bool must_block = false;  ///< However it ends, the machine is not open then (--or-lockdown; lockdown itself).
-  size_t least = 0;         ///< Failures that there must be.
+  bool has_keeper = false;          ///< A process goes on when the command has ended well.
+  bool blocks = false;              ///< Where it cannot do its work, all traffic may be blocked.
+  bool must_block = false;          ///< However it ends, the machine is not open then (--or-lockdown; lockdown itself).
+  size_t least = 0;                 ///< Failures that there must be.
+  std::vector<KeptFailure> kept{};  ///< By which a whole campaign found something: also part of a sample.
 };
 
 inline void PrintTo(const Scenario& scenario, std::ostream* out) { *out << scenario.name; }
