@@ -33,6 +33,13 @@ struct Key {
   Span span;
 };
 
+struct Header {
+  Key key;
+  std::optional<Key> inner;  ///< Of "[key.inner]".
+  bool is_list = false;
+  Span span;
+};
+
 /// Reads from one place on. Each function returns false (or nullopt) at what is not plain; the reader is of no use
 /// then. Values go to `value`, or are only checked where that is null.
 class Reader {
@@ -58,21 +65,28 @@ class Reader {
     return true;
   }
 
-  std::optional<Key> header(bool& is_list) {
+  /// "[table]", "[[list]]" or "[table.inner]" without the line's end.
+  std::optional<Header> header() {
     const size_t start = at_;
+    Header header;
     ++at_;
-    is_list = look() == '[';
-    if (is_list) ++at_;
+    header.is_list = look() == '[';
+    if (header.is_list) ++at_;
     const auto key = bare_key();
     if (!key) return std::nullopt;
-    for (int i = 0; i < (is_list ? 2 : 1); ++i) {
+    header.key = *key;
+    if (!header.is_list && look() == '.') {
+      ++at_;
+      header.inner = bare_key();
+      if (!header.inner) return std::nullopt;
+    }
+    for (int i = 0; i < (header.is_list ? 2 : 1); ++i) {
       if (look() != ']') return std::nullopt;
       ++at_;
     }
-    header_span_ = span_from(start);
-    return key;
+    header.span = span_from(start);
+    return header;
   }
-  [[nodiscard]] Span header_span() const { return header_span_; }
 
   /// "key = value" without the line's end. The key is not empty.
   std::optional<Key> key_and_equals() {
@@ -242,7 +256,6 @@ class Reader {
   size_t at_;
   size_t line_start_;
   uint32_t line_;
-  Span header_span_;
 };
 
 /// The lines "key = value" up to the next header or the end. `keys` is for finding repetitions.
@@ -277,12 +290,27 @@ bool has_repetition(std::vector<std::string_view>& keys) {
   return false;
 }
 
+const Member* find(const std::vector<Member>& members, std::string_view key) {
+  const auto at = std::ranges::find(members, key, &Member::key);
+  return at == members.end() ? nullptr : &*at;
+}
+
+/// An empty table under `header`.
+Value& add_table(std::vector<Member>& members, const Key& key, Span header) {
+  members.push_back({std::string(key.text), key.span, Value()});
+  Value& table = members.back().value;
+  table.kind = Value::Kind::kTable;
+  table.span = header;
+  return table;
+}
+
 }  // namespace
 
 std::optional<Value> parse_plain_toml(std::string_view text, Lists lists) {
   Reader reader(text, 0, 1);
   std::vector<std::string_view> keys;
   std::vector<std::string_view> names_of_lists;
+  std::vector<std::string_view> names_of_tables;  // under a header of their own
   Value root;
   const size_t newline = text.find('\n');
   if (newline == std::string_view::npos) return std::nullopt;
@@ -290,26 +318,30 @@ std::optional<Value> parse_plain_toml(std::string_view text, Lists lists) {
   if (!read_members(reader, &root.members, keys) || has_repetition(keys)) return std::nullopt;
   while (!reader.at_end()) {
     const size_t line_start = reader.line_start();
-    bool is_list = false;
-    const auto key = reader.header(is_list);
-    const Span header = reader.header_span();
-    if (!key || !reader.end_line()) return std::nullopt;
-    auto known = std::ranges::find(root.members, key->text, &Member::key);
-    if (known == root.members.end()) {
-      root.members.push_back({std::string(key->text), key->span, Value()});
-      known = root.members.end() - 1;
-      known->value.span = header;
-      known->value.kind = is_list ? Value::Kind::kArray : Value::Kind::kTable;
-      if (is_list) names_of_lists.push_back(key->text);
-    } else if (is_list && std::ranges::find(names_of_lists, key->text) != names_of_lists.end()) {
-      known->value.span.length = kOverLines;
+    const auto header = reader.header();
+    if (!header || !reader.end_line()) return std::nullopt;
+    const std::string_view name = header->key.text;
+    const auto known = std::ranges::find(root.members, name, &Member::key);
+    Value* table = nullptr;
+    if (header->inner) {
+      // Of a table that stands above it.
+      const bool is_above =
+          known != root.members.end() && std::ranges::find(names_of_tables, name) != names_of_tables.end();
+      if (!is_above || find(known->value.members, header->inner->text) != nullptr) return std::nullopt;
+      table = &add_table(known->value.members, *header->inner, header->span);
+    } else if (known == root.members.end()) {
+      (header->is_list ? names_of_lists : names_of_tables).push_back(name);
+      table = &add_table(root.members, header->key, header->span);
+      if (header->is_list) table->kind = Value::Kind::kArray;
+    } else if (header->is_list && std::ranges::find(names_of_lists, name) != names_of_lists.end()) {
+      table = &known->value;
+      table->span.length = kOverLines;
     } else {
       return std::nullopt;  // twice
     }
-    Value* table = &known->value;
-    if (is_list) {
-      table = &known->value.items.emplace_back();
-      table->span = header;
+    if (header->is_list) {
+      table = &table->items.emplace_back();
+      table->span = header->span;
       table->is_unread = lists == Lists::kMayBeUnread;
       table->integer = table->is_unread ? static_cast<int64_t>(line_start) : 0;
     }
@@ -327,12 +359,11 @@ Value read_plain_table(std::string_view text, const Value& unread) {
   Value table;
   table.span = unread.span;
   table.members.reserve(kUsualMembers);
-  bool is_list = false;
   std::vector<std::string_view> keys;
   reader.skip_blanks();
   // The whole text was checked before.
   [[maybe_unused]] const bool is_read =
-      reader.header(is_list) && reader.end_line() && read_members(reader, &table.members, keys);
+      reader.header() && reader.end_line() && read_members(reader, &table.members, keys);
   assert(is_read);
   return table;
 }

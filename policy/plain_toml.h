@@ -10,7 +10,7 @@
 /// The part of TOML that nearly every policy is written in, read in one pass and without a tree of nodes: a policy of a
 /// hundred thousand services is read in a tenth of toml++'s time and memory. That part is
 ///   - ASCII, lines that end with a newline alone;
-///   - [tables] and [[lists]] with a bare key for a name, each table once;
+///   - [tables] and [[lists]] with a bare key for a name, each table once; [table.inner] below its [table];
 ///   - keys that are bare or between quotes, each once in its table;
 ///   - strings between double quotes without a backslash, decimal integers, true and false, arrays of these over one
 ///     or several lines, inline tables;
