@@ -1,8 +1,5 @@
 #pragma once
 
-#include <span>
-#include <string_view>
-
 #include "confine/rows.h"
 #include "net/result.h"
 
@@ -16,14 +13,8 @@ namespace tails::confine {
 /// going on, for the next call is refused as well. The kernel's audit log names each (type 1326, or `journalctl -k`).
 /// Only a call of another architecture ends the process: no message of ours could follow it.
 ///
-/// False: this kernel has no seccomp filters. Error (kRefused): it has, and would not.
+/// False: this kernel has no seccomp filters. Error (kRefused): it has, and would not; or no row has `calls`, so that
+/// no filter was compiled for it.
 Result<bool> allow_only(Calls calls);
-
-/// The calls of one group, for the reader of the table.
-std::span<const std::string_view> call_names(Calls group);
-/// Those whose arguments count, each with what is allowed of it, as words.
-std::span<const std::string_view> calls_by_argument();
-/// What Calls::kMost leaves out: no command needs them.
-std::span<const std::string_view> never();
 
 }  // namespace tails::confine

@@ -20,7 +20,7 @@ inline constexpr Capabilities kNoCapabilities = 0;
 inline constexpr Capabilities kNetwork = capability(CAP_NET_ADMIN) | capability(CAP_NET_RAW);
 inline constexpr Capabilities kEveryCapability = ~Capabilities{0};
 
-/// Groups of system calls (filter.cpp names each call). Reading files, memory, time and writing to what is open already
+/// Groups of system calls (calls.cpp names each call). Reading files, memory, time and writing to what is open already
 /// is everybody's.
 enum class Calls : uint8_t {
   kReadOnly = 0,
@@ -29,7 +29,7 @@ enum class Calls : uint8_t {
   kProcesses = 4,   ///< The process that takes an unconfirmed change back: start it, end it.
   kNamespaces = 8,  ///< Step into a network namespace that exists.
   kBpf = 16,        ///< bpf(2), to list programs that pass packets by.
-  kMost = 32,       ///< All but those that no command needs (kNever in filter.cpp).
+  kMost = 32,       ///< All but those that no command needs (kNever in calls.cpp).
 };
 constexpr Calls operator|(Calls a, Calls b) {
   return static_cast<Calls>(static_cast<uint8_t>(a) | static_cast<uint8_t>(b));

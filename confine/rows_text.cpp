@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "confine/calls.h"
 #include "confine/capabilities.h"
-#include "confine/filter.h"
 #include "confine/rows.h"
 
 namespace tails::confine {

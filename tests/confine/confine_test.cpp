@@ -69,6 +69,10 @@ std::string in_a_process(const std::function<std::string()>& work) {
   return text;
 }
 
+Calls calls_of(std::string_view command) {
+  return confine::find_row(command, [](std::string_view) { return false; })->calls;
+}
+
 std::string take_on(const Row& row) {
   const auto enforced = confine::begin(row);
   if (!enforced) return enforced.error().message + "\n";
@@ -201,11 +205,16 @@ TEST(Rows, AreWhatTheDocumentSays) {
       << table;
 }
 
+TEST(Confine, ASetOfCallsThatNoRowHasIsRefused) {
+  const Row row{.command = "test", .calls = Calls::kBpf};
+  EXPECT_EQ(in_a_process([&] { return take_on(row); }), "no filter of system calls was compiled for this set\n");
+}
+
 TEST(Confine, WritesWhereItMayAndReadsEverywhere) {
   std::string folder = "/tmp/confine-test.XXXXXX";
   ASSERT_NE(mkdtemp(folder.data()), nullptr);
   const std::array<std::string_view, 1> places = {folder};
-  const Row row{.command = "test", .calls = Calls::kFiles, .writes = Writes::kListed, .places = places};
+  const Row row{.command = "test", .calls = calls_of("apply"), .writes = Writes::kListed, .places = places};
   EXPECT_EQ(in_a_process([&] {
               std::string complaints = take_on(row);
               const std::string file = folder + "/file";
@@ -226,7 +235,7 @@ TEST(Confine, AMissingPlaceIsMadeAndAMissingFolderNoError) {
   ASSERT_NE(mkdtemp(folder.data()), nullptr);
   const std::string file = folder + "/not-there-yet";
   const std::array<std::string_view, 2> places = {file, "/no-such-folder/file"};
-  const Row row{.command = "test", .calls = Calls::kFiles, .writes = Writes::kListed, .places = places};
+  const Row row{.command = "test", .calls = calls_of("apply"), .writes = Writes::kListed, .places = places};
   EXPECT_EQ(in_a_process([&] {
               std::string complaints = take_on(row);
               if (open(file.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) < 0)

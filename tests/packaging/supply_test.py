@@ -26,13 +26,14 @@ listed = sbom.read_dependencies(source / "packaging" / "dependencies")
 names = {row[0] for row in listed}
 
 # Only where DPDK is are these: what they contain are headers of packages that are loaded.
-HEADERS_OF_LOADED = {"libpcap0.8-dev", "libip4tc-dev", "libip6tc-dev", "libmnl-dev", "libcap-ng-dev", "libseccomp-dev",
+HEADERS_OF_LOADED = {"libpcap0.8-dev", "libip4tc-dev", "libip6tc-dev", "libmnl-dev", "libcap-ng-dev",
                      "libdpdk-dev", "libbsd-dev"}
 deps = subprocess.run(["ninja", "-C", build, "-t", "deps"], capture_output=True, text=True, check=True).stdout
 headers, is_ours = set(), False
 for line in deps.splitlines():
     if line and not line.startswith(" "):
-        is_ours = not line.startswith(("tests/", "bench/"))
+        # compile_filters runs when the programs are built, and is in none of them.
+        is_ours = not line.startswith(("tests/", "bench/")) and "compile_filters.dir" not in line
     elif is_ours and line.strip().startswith("/usr/"):
         headers.add(str(pathlib.Path(line.strip())))
 if len(headers) < 100:
@@ -64,7 +65,7 @@ for program in programs:
         if not entry["version"] or not entry["licenses"][0]["expression"]:
             wrong.append(f"{name}: {entry['name']} has no version or licence")
     have = {entry["name"] for entry in bill["components"]}
-    for must in ("libc6", "libip4tc2", "libseccomp2", "libcap-ng0"):
+    for must in ("libc6", "libip4tc2", "libcap-ng0"):
         if must not in have:
             wrong.append(f"{name}: {must} is missing")
 
