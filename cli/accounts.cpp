@@ -35,7 +35,7 @@ Result<Uid> find_account(std::string_view text, const GlobalOptions& global, con
   for (const auto& [name, uid] : global.user_map) names.push_back(name);
   for (const policy::User& user : known) {
     if (user.name == text) return user.uid;
-    names.push_back(user.name);
+    names.push_back(user.name.str());
   }
   const Result<std::optional<Uid>> found = environment.user(text);
   if (!found) return tl::unexpected(found.error());

@@ -98,6 +98,12 @@ void tell_first(std::optional<std::string> notice, Result<iptc::Outcome>& outcom
   }
 }
 
+void tell_times(const iptc::Outcome::Times& times, Clock::duration since_proof) {
+  const Milliseconds needed = times.encoding + times.committing;
+  log::debug(fmt::format("encoded and committed in {:.1f} ms; read, compared and recorded in {:.1f} ms", needed.count(),
+                         (Milliseconds(since_proof) - needed).count()));
+}
+
 Result<ExitStatus> run(const Invocation& invocation) {
   const Clock::time_point start = Clock::now();
   constexpr uint32_t kLongest = 7 * 24 * 3600;
@@ -146,7 +152,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
   }
   auto mended = options.dry_run ? std::nullopt : mend_unconfirmed(system.get(), options);
   Result<iptc::Outcome> outcome = iptc::commit(system.get(), std::move(wanted->rules), options);
-  log::debug(fmt::format("encoded and committed in {:.1f} ms", Milliseconds(Clock::now() - proved).count()));
+  if (outcome) tell_times(outcome->times, Clock::now() - proved);
   tell_first(std::move(mended), outcome);
   if (host && (!outcome || outcome->failure)) {
     if (const auto back = host->take_back(); !back) {

@@ -69,7 +69,7 @@ std::string decision_text(const ruleset::Evaluation& evaluation, const Operand& 
   if (evaluation.logged == Tristate::kUnknown) text += ", perhaps logged";
   const ruleset::Origin* origin = operand.rules.origin(deciding_origin(evaluation));
   if (origin != nullptr) {
-    text += fmt::format(": {}{}\n", origin->entry.empty() ? "" : origin->entry + ", ", to_string(*origin));
+    text += fmt::format(": {}{}{}\n", origin->entry, origin->entry.empty() ? "" : ", ", to_string(*origin));
     text += policy_entry(*origin, screen);
   } else if (evaluation.decided_by.chain == nullptr) {
     text += ": no table that it meets has rules\n";

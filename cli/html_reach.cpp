@@ -31,14 +31,14 @@ struct Grant {
 
 std::vector<Grant> grants_of(const policy::Policy& policy) {
   std::vector<Grant> grants;
-  if (policy.tor) grants.push_back({policy.tor->user.name, "the Internet", grants_text(policy.tor->out), 'a'});
+  if (policy.tor) grants.push_back({policy.tor->user.name.str(), "the Internet", grants_text(policy.tor->out), 'a'});
   for (const policy::Direct& direct : policy.direct) {
-    if (direct.is_active) grants.push_back({direct.user.name, "the Internet", grants_text(direct.out), 'a'});
+    if (direct.is_active) grants.push_back({direct.user.name.str(), "the Internet", grants_text(direct.out), 'a'});
   }
   for (const policy::Service& service : policy.services) {
     if (!service.is_active) continue;
     for (const policy::User& user : service.allow) {
-      grants.push_back({user.name, service.name, grants_text(service.ports) + " at " + to_string(service.at), 'b'});
+      grants.push_back({user.name.str(), service.name, grants_text(service.ports) + " at " + to_string(service.at), 'b'});
     }
   }
   for (const policy::Namespace& space : policy.namespaces) {

@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -27,6 +28,14 @@ Result<ExitStatus> run_confined(const Command& command, const Invocation& invoca
   Error error = confined.error();
   error.remedy = "Nothing was changed.";
   return tl::unexpected(std::move(error));
+}
+
+/// One heap, whose pages each next step uses again, also for what is large: of a policy of a hundred thousand services a
+/// fifth of the time would go to new pages.
+void set_up_memory() {
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mallopt(M_TOP_PAD, 1 << 20);
 }
 
 ExitStatus run(std::span<const char* const> words) {
@@ -82,6 +91,7 @@ std::optional<ExitStatus> run_as_hook(std::span<const char* const> words) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  set_up_memory();
   const std::span<const char* const> words(argv, static_cast<size_t>(argc));
   if (const std::optional<ExitStatus> status = run_as_hook(words)) return static_cast<int>(*status);
   return static_cast<int>(run(words.subspan(argc > 0 ? 1 : 0)));

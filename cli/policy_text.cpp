@@ -31,7 +31,7 @@ void disarm(std::string& line) {
 std::string policy_entry(const ruleset::Origin& origin, const Screen& screen) {
   if (origin.line == 0) return {};
   constexpr uint32_t kMostLines = 12;
-  const std::string text = text_of(origin.file);
+  const std::string text = text_of(origin.file.str());
   std::string entry;
   for (uint32_t number = origin.line; number < origin.line + kMostLines; ++number) {
     std::string line(policy::source_line(text, number));

@@ -86,7 +86,7 @@ const ruleset::Target* verdict_of(const Table& table, const ruleset::Rule& rule)
 /// Sums per origin. Both rule sets have the same rules, so a rule's place tells whose counter it is.
 std::vector<StatusReport::Entry> entries_of(const RuleSet& wanted, const RuleSet& live) {
   // By what the origin says and not by its index: the same entry may have been noted down twice.
-  std::map<std::tuple<std::string, uint32_t, std::string, std::string>, ruleset::Counters> sums;
+  std::map<std::tuple<SharedText, uint32_t, SharedText, std::string>, ruleset::Counters> sums;
   const auto add = [&](ruleset::OriginIndex index, std::string verdict, const ruleset::Counters& counters) {
     const ruleset::Origin* origin = wanted.origin(index);
     const ruleset::Origin known = origin == nullptr ? ruleset::Origin{} : *origin;

@@ -130,7 +130,7 @@ class Watcher {
     }
     const ruleset::Origin* origin = rules_.origin(deciding_origin(evaluation));
     if (origin == nullptr) return {"default", {}};
-    return {origin->entry.empty() ? "default" : origin->entry, to_string(*origin)};
+    return {origin->entry.empty() ? "default" : origin->entry.str(), to_string(*origin)};
   }
 
   std::optional<host::Program> program_of(const host::BlockedPacket& blocked) {

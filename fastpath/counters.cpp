@@ -63,8 +63,8 @@ void Counters::add(const WireRules& rules, const std::vector<Count>& verdicts) {
     const auto verdict = static_cast<VerdictId>(id);
     EntryName who{"policy", "", rules.verdicts[verdict].verdict};
     if (const ruleset::Origin* origin = rules.origin(verdict)) {
-      if (!origin->entry.empty()) who.entry = origin->entry;
-      who.origin = origin->line == 0 ? origin->file : origin->file + ":" + std::to_string(origin->line);
+      if (!origin->entry.empty()) who.entry = origin->entry.view();
+      who.origin = to_string(*origin);
     }
     entries[who].add(verdicts[id]);
   }

@@ -39,7 +39,7 @@ class Encoder {
 
  private:
   /// What a rule of ours takes, roughly: one allocation then does for most tables.
-  static constexpr size_t kTypicalEntry = 288;
+  static constexpr size_t kTypicalEntry = 208;
 
   Result<void> add(const ruleset::Chain& chain) {
     kernel::RawChain raw;

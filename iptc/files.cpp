@@ -95,6 +95,12 @@ class SystemFiles final : public Files {
     into = {status.st_dev, status.st_ino};
     return 0;
   }
+  size_t expected_size(int descriptor) override {
+    constexpr off_t kMost = 64L << 20;
+    struct stat status {};
+    if (fstat(descriptor, &status) < 0 || status.st_size > kMost) return 0;
+    return static_cast<size_t>(status.st_size);
+  }
   int make_directory(const std::string& path, mode_t mode) override { return or_errno(mkdir(path.c_str(), mode)); }
   int rename(const std::string& from, const std::string& to) override {
     return or_errno(std::rename(from.c_str(), to.c_str()));
@@ -140,7 +146,8 @@ tl::unexpected<Error> failed(std::string_view verb, const std::string& path, int
   return fail(ErrorKind::kRefused, fmt::format("cannot {} {}: {}", verb, path, errno_words(number)), {}, number);
 }
 
-int write_all(Files& files, int descriptor, std::span<const std::byte> rest) {
+int write_all(Files& files, int descriptor, std::string_view text) {
+  auto rest = std::as_bytes(std::span(text));
   while (!rest.empty()) {
     const ssize_t written = files.write(descriptor, rest);
     if (written == -EINTR) continue;
@@ -150,14 +157,31 @@ int write_all(Files& files, int descriptor, std::span<const std::byte> rest) {
   return 0;
 }
 
+/// Short pieces go together, long ones as they are.
+int write_pieces(Files& files, int descriptor, std::span<const std::string_view> pieces) {
+  constexpr size_t kLong = 65536;
+  std::string together;
+  int result = 0;
+  for (size_t i = 0; i < pieces.size() && result == 0; ++i) {
+    if (pieces[i].size() < kLong) {
+      together += pieces[i];
+      if (together.size() < kLong) continue;
+    }
+    result = write_all(files, descriptor, together);
+    together.clear();
+    if (result == 0 && pieces[i].size() >= kLong) result = write_all(files, descriptor, pieces[i]);
+  }
+  return result == 0 ? write_all(files, descriptor, together) : result;
+}
+
 enum class Durability { kUntilPowerIsCut, kForGood };
 
-Result<void> replace_file(Files& files, const std::string& path, std::string_view text, mode_t mode,
+Result<void> replace_file(Files& files, const std::string& path, std::span<const std::string_view> pieces, mode_t mode,
                           Durability durability) {
   const std::string beside = path + ".new";
   Open file(files, files.open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode));
   if (file.get() < 0) return failed("create", beside, -file.get());
-  int result = write_all(files, file.get(), std::as_bytes(std::span(text)));
+  int result = write_pieces(files, file.get(), pieces);
   // A name may come to the disk before what it names.
   if (result == 0 && durability == Durability::kForGood) result = files.sync(file.get());
   if (result == 0) result = file.close();
@@ -189,6 +213,7 @@ Result<std::string> read_file(Files& files, const std::string& path) {
   Open file(files, files.open(path, O_RDONLY, 0));
   if (file.get() < 0) return failed("open", path, -file.get());
   std::string text;
+  text.reserve(files.expected_size(file.get()));
   std::array<std::byte, 65536> chunk;
   while (true) {
     const ssize_t length = files.read(file.get(), chunk);
@@ -199,12 +224,17 @@ Result<std::string> read_file(Files& files, const std::string& path) {
   }
 }
 
+Result<void> write_file(Files& files, const std::string& path, std::span<const std::string_view> pieces, mode_t mode) {
+  return replace_file(files, path, pieces, mode, Durability::kUntilPowerIsCut);
+}
+
 Result<void> write_file(Files& files, const std::string& path, std::string_view text, mode_t mode) {
-  return replace_file(files, path, text, mode, Durability::kUntilPowerIsCut);
+  return write_file(files, path, std::span(&text, 1), mode);
 }
 
 Result<void> write_durable_file(Files& files, const std::string& path, std::string_view text, mode_t mode) {
-  if (auto replaced = replace_file(files, path, text, mode, Durability::kForGood); !replaced) return replaced;
+  if (auto replaced = replace_file(files, path, std::span(&text, 1), mode, Durability::kForGood); !replaced)
+    return replaced;
   if (const int result = sync_folder(files, path); result < 0) {
     return fail(ErrorKind::kRefused,
                 fmt::format("{} is written, but may not outlive a power cut: {}", path, errno_words(-result)), {},

@@ -41,6 +41,8 @@ class Files {
   /// flock(2) with LOCK_EX | LOCK_NB.
   virtual int try_lock(int descriptor) = 0;
   virtual int identify(int descriptor, Identity& into) = 0;
+  /// How long it is, so that room for it is made at once; 0: not known.
+  virtual size_t expected_size(int /*descriptor*/) { return 0; }
   virtual int make_directory(const std::string& path, mode_t mode) = 0;
   virtual int rename(const std::string& from, const std::string& to) = 0;
   virtual int remove(const std::string& path) = 0;
@@ -68,6 +70,8 @@ Result<std::string> read_file(Files& files, const std::string& path);
 /// lives in /run: after a power cut, anything may be left of it.
 /// Errors (kRefused): the call that failed; the old file is as it was.
 Result<void> write_file(Files& files, const std::string& path, std::string_view text, mode_t mode);
+/// The same with a text in pieces, which need not be in memory as one.
+Result<void> write_file(Files& files, const std::string& path, std::span<const std::string_view> pieces, mode_t mode);
 
 /// The same for what outlives the machine's power: at every moment a power cut leaves the old or the new file, whole,
 /// and after success the new one.

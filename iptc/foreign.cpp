@@ -16,7 +16,7 @@ std::vector<uint64_t> known_rules(const TableChange& change, const Record& recor
         table.table != change.live.name) {
       continue;
     }
-    const auto origins = parse_body(table.body);
+    const auto origins = parse_body(*table.body);
     if (!origins) continue;
     for (const auto& chain : origins->chains) known.insert(known.end(), chain.rules.begin(), chain.rules.end());
   }

@@ -64,7 +64,7 @@ class LiveReader {
     auto table = decode(*raw);
     if (!table) return tl::unexpected(table.error());
     const RecordedTable* const recorded = record_.find(namespace_, family, name, fingerprint(*raw).whole);
-    const auto origins = recorded != nullptr ? parse_body(recorded->body) : std::nullopt;
+    const auto origins = recorded != nullptr ? parse_body(*recorded->body) : std::nullopt;
     if (origins && recorded->kind == RecordedTable::Kind::kGuard) {
       live_.has_guard = true;
     } else if (origins && attach(*table, *origins, live_.rules)) {

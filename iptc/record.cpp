@@ -21,8 +21,9 @@ constexpr size_t kMaxSize = 32UL << 20;
 constexpr size_t kMaxTables = 64;
 
 void append_escaped(std::string& out, std::string_view text) {
-  const auto is_special = [](char c) { return c == '\\' || c == '\t' || c == '\n'; };
-  if (std::ranges::none_of(text, is_special)) {
+  // Nearly all text is plain, and a hundred thousand entries are written.
+  const auto may_be_special = [](char c) { return c == '\\' || static_cast<unsigned char>(c) < ' '; };
+  if (std::ranges::none_of(text, may_be_special)) {
     out += text;
     return;
   }
@@ -75,7 +76,15 @@ void append_origin_number(std::string& out, ruleset::OriginIndex index) {
   }
 }
 
-/// Numbers the origins that a table uses, in the order of their first use.
+/// "table NAMESPACE FAMILY NAME KIND FINGERPRINT LENGTH"
+std::string head_line(const RecordedTable& table) {
+  return fmt::format("table {} {} {} {} {:x} {}\n", table.network_namespace, static_cast<unsigned>(table.family),
+                     table.table, table.kind == RecordedTable::Kind::kGuard ? "guard" : "rules", table.whole,
+                     table.body->size());
+}
+
+/// Numbers the origins that a table uses, in the order of their first use. A file that is the one before's is not said
+/// again.
 class OriginList {
  public:
   explicit OriginList(const ruleset::RuleSet& rules) : rules_(rules), numbers_(rules.origins.size(), kUnused) {}
@@ -87,7 +96,8 @@ class OriginList {
       numbers_[index] = count_++;
       append_number(text_, origin->line);
       text_ += '\t';
-      append_escaped(text_, origin->file);
+      if (file_ == nullptr || *file_ != origin->file) append_escaped(text_, origin->file);
+      file_ = &origin->file;
       text_ += '\t';
       append_escaped(text_, origin->entry);
       text_ += '\n';
@@ -102,6 +112,7 @@ class OriginList {
   const ruleset::RuleSet& rules_;
   std::vector<ruleset::OriginIndex> numbers_;
   ruleset::OriginIndex count_ = 0;
+  const SharedText* file_ = nullptr;
   std::string text_;
 };
 
@@ -116,29 +127,35 @@ std::string record_body(const ruleset::RuleSet& rules, const ruleset::Table& tab
       std::stable_partition(chains.begin(), chains.end(), [](const auto* c) { return c->is_builtin(); });
   std::sort(first_user, chains.end(), [](const auto* a, const auto* b) { return a->name < b->name; });
 
+  // Two passes, and no second buffer: with a hundred thousand rules this is where most memory is taken.
   OriginList origins(rules);
-  std::string text;
-  text.reserve(fingerprint.rules.size() * 24);
-  size_t next = 0;
   for (const ruleset::Chain* chain : chains) {
-    text += "chain ";
-    append_origin_number(text, origins.number(chain->origin));
-    text += ' ';
-    append_escaped(text, chain->name);
-    text += '\t';
-    append_number(text, chain->rules.size());
-    text += '\n';
-    for (const ruleset::Rule& rule : chain->rules) {
-      append_number(text, fingerprint.rules.at(next++), 16);
-      text += ' ';
-      append_origin_number(text, origins.number(rule.origin));
-      text += '\n';
-    }
+    origins.number(chain->origin);
+    for (const ruleset::Rule& rule : chain->rules) origins.number(rule.origin);
   }
+  constexpr size_t kTypicalRule = 25;
   std::string body;
+  body.reserve(origins.text().size() + fingerprint.rules.size() * kTypicalRule + chains.size() * 32);
   append_escaped(body, policy);
   fmt::format_to(std::back_inserter(body), "\n{}\n", origins.count());
-  return body + origins.text() + text;
+  body += origins.text();
+  size_t next = 0;
+  for (const ruleset::Chain* chain : chains) {
+    body += "chain ";
+    append_origin_number(body, origins.number(chain->origin));
+    body += ' ';
+    append_escaped(body, chain->name);
+    body += '\t';
+    append_number(body, chain->rules.size());
+    body += '\n';
+    for (const ruleset::Rule& rule : chain->rules) {
+      append_number(body, fingerprint.rules.at(next++), 16);
+      body += ' ';
+      append_origin_number(body, origins.number(rule.origin));
+      body += '\n';
+    }
+  }
+  return body;
 }
 
 std::optional<RecordedOrigins> parse_body(std::string_view body) {
@@ -149,7 +166,8 @@ std::optional<RecordedOrigins> parse_body(std::string_view body) {
   for (size_t i = 0; i < count && scan.is_sound(); ++i) {
     ruleset::Origin origin;
     origin.line = scan.number<uint32_t>('\t');
-    origin.file = unescape(scan.until('\t'));
+    const std::string_view file = scan.until('\t');
+    origin.file = file.empty() && i > 0 ? result.origins.back().file : SharedText(unescape(file));
     origin.entry = unescape(scan.until('\n'));
     result.origins.push_back(std::move(origin));
   }
@@ -182,7 +200,7 @@ Record Record::parse(std::string_view text) {
     table.table = std::string(scan.until(' '));
     table.kind = scan.until(' ') == "guard" ? RecordedTable::Kind::kGuard : RecordedTable::Kind::kRules;
     table.whole = scan.number<uint64_t>(' ', 16);
-    table.body = std::string(scan.bytes(scan.number<size_t>('\n')));
+    table.body = std::make_shared<const std::string>(scan.bytes(scan.number<size_t>('\n')));
     if (scan.is_sound()) record.tables_.push_back(std::move(table));
   }
   return scan.is_sound() ? record : Record{};
@@ -190,12 +208,7 @@ Record Record::parse(std::string_view text) {
 
 std::string Record::print() const {
   std::string text(kHead);
-  for (const RecordedTable& table : tables_) {
-    fmt::format_to(std::back_inserter(text), "table {} {} {} {} {:x} {}\n", table.network_namespace,
-                   static_cast<unsigned>(table.family), table.table,
-                   table.kind == RecordedTable::Kind::kGuard ? "guard" : "rules", table.whole, table.body.size());
-    text += table.body;
-  }
+  for (const RecordedTable& table : tables_) text += head_line(table) + *table.body;
   return text;
 }
 
@@ -208,11 +221,17 @@ Result<Record> Record::read(Files& files, const std::string& directory) {
 
 Result<void> Record::write(Files& files, const std::string& directory) const {
   const std::string path = directory + std::string(kFileName);
-  const std::string text = print();
-  auto written = write_file(files, path, text, 0644);
+  std::vector<std::string> lines;
+  for (const RecordedTable& table : tables_) lines.push_back(head_line(table));
+  std::vector<std::string_view> pieces = {kHead};
+  for (size_t i = 0; i < tables_.size(); ++i) {
+    pieces.emplace_back(lines[i]);
+    pieces.emplace_back(*tables_[i].body);
+  }
+  auto written = write_file(files, path, pieces, 0644);
   if (written || written.error().system_errno != ENOENT) return written;
   files.make_directory(directory, 0755);
-  return write_file(files, path, text, 0644);
+  return write_file(files, path, pieces, 0644);
 }
 
 const RecordedTable* Record::find(uint64_t network_namespace, Family family, std::string_view table,
@@ -238,7 +257,7 @@ void Record::limit_size() {
   size_t size = 0;
   size_t kept = 0;
   for (; kept < tables_.size() && kept < kMaxTables; ++kept) {
-    size += tables_[kept].body.size();
+    size += tables_[kept].body->size();
     if (size > kMaxSize && kept > 0) break;
   }
   tables_.resize(kept);
@@ -247,7 +266,7 @@ void Record::limit_size() {
 bool operator==(const Record& a, const Record& b) {
   return std::ranges::equal(a.tables_, b.tables_, [](const RecordedTable& x, const RecordedTable& y) {
     return x.network_namespace == y.network_namespace && x.family == y.family && x.table == y.table &&
-           x.kind == y.kind && x.whole == y.whole && x.body == y.body;
+           x.kind == y.kind && x.whole == y.whole && (x.body == y.body || *x.body == *y.body);
   });
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,7 +20,8 @@ namespace tails::iptc {
 ///
 /// The file (docs/transaction.md, "Record") is text: a head line, then for each table
 ///   table NAMESPACE FAMILY NAME KIND FINGERPRINT LENGTH
-/// and LENGTH bytes of body: the policy's name; the number of origins and one line "LINE TAB FILE TAB ENTRY" for each;
+/// and LENGTH bytes of body: the policy's name; the number of origins and one line "LINE TAB FILE TAB ENTRY" for each
+/// (no FILE: the line before's);
 /// then a line "chain ORIGIN NAME COUNT" for each chain, with COUNT lines "FINGERPRINT ORIGIN". An origin is its
 /// number in the list, or "-". In names, backslash, tab and newline are written as "\\", "\t", "\n".
 struct RecordedTable {
@@ -30,7 +32,9 @@ struct RecordedTable {
   std::string table;
   Kind kind = Kind::kRules;
   uint64_t whole = 0;  ///< TableFingerprint::whole
-  std::string body;    ///< As in the file; parsed only where it is asked for.
+  /// As in the file; parsed only where it is asked for. Megabytes where the rules are many: copies of a record share
+  /// it.
+  std::shared_ptr<const std::string> body = std::make_shared<const std::string>();
 };
 
 /// What a body says.

@@ -26,7 +26,7 @@ std::vector<RecordedTable> Stepper::guard_records(uint64_t network_namespace) co
     if (!table) continue;
     const TableFingerprint print = fingerprint(guard);
     records.push_back({network_namespace, family, guard.name, RecordedTable::Kind::kGuard, print.whole,
-                       record_body({}, *table, print, "")});
+                       std::make_shared<const std::string>(record_body({}, *table, print, ""))});
   }
   return records;
 }
@@ -45,7 +45,9 @@ Stepper::Ending Stepper::run() {
 }
 
 Stepper::Ending Stepper::put(size_t table, const kernel::RawTable& content, const kernel::RawTable& expected) {
+  const auto start = std::chrono::steady_clock::now();
   const auto replaced = kernel_.replace(content, expected);
+  committing_ += std::chrono::steady_clock::now() - start;
   const bool was_late = !replaced && replaced.error().system_errno == EAGAIN;
   // Only what can be read is in force: a good answer does not prove it, nor does a bad one disprove it.
   const auto live = kernel_.read(content.family, content.name);

@@ -36,6 +36,8 @@ class Stepper {
 
   /// For each table (by its index) that was, or may have been, replaced: what it was before the first time.
   [[nodiscard]] std::map<size_t, kernel::RawTable>& before() { return before_; }
+  /// How long the kernel and libiptc took so far.
+  [[nodiscard]] std::chrono::nanoseconds committing() const { return committing_; }
   [[nodiscard]] bool has_committed() const { return !before_.empty(); }
   [[nodiscard]] const Error& error() const { return error_; }
 
@@ -50,6 +52,7 @@ class Stepper {
   std::vector<Step> steps_;
   std::map<Family, kernel::RawTable> guards_;
   std::map<size_t, kernel::RawTable> before_;
+  std::chrono::nanoseconds committing_{};
   Error error_;
 };
 

@@ -53,7 +53,7 @@ Result<void> align(kernel::RawTable& wanted, const kernel::RawTable& live) {
 
 class Gatherer {
  public:
-  Gatherer(kernel::Kernel& kernel, ruleset::RuleSet wanted, const std::string& policy, const Record& record,
+  Gatherer(kernel::Kernel& kernel, ruleset::RuleSet wanted, const std::string& policy, const ReadRecord& record,
            Features& features)
       : kernel_(kernel), wanted_(std::move(wanted)), policy_(policy), record_(record), features_(features) {}
 
@@ -111,13 +111,13 @@ class Gatherer {
 
   /// Other tables are left alone, unless the record says that we filled them.
   Result<void> add_if_ours(Family family, TableName name) {
-    const bool may_be_ours = std::ranges::any_of(record_.tables(), [&](const RecordedTable& t) {
+    const bool may_be_ours = std::ranges::any_of(record_().tables(), [&](const RecordedTable& t) {
       return t.network_namespace == namespace_ && t.family == family && t.table == to_string(name);
     });
     if (!may_be_ours) return {};
     auto live = kernel_.read(family, to_string(name));
     if (!live) return tl::unexpected(live.error());
-    if (record_.find(namespace_, family, live->name, fingerprint(*live).whole) == nullptr) return {};
+    if (record_().find(namespace_, family, live->name, fingerprint(*live).whole) == nullptr) return {};
     return add(*std::move(live), name);
   }
 
@@ -126,15 +126,17 @@ class Gatherer {
     ruleset::Table* table = wanted_.find(family, name);
     ruleset::Table open = ruleset::Table::open(family, name);
     ruleset::Table& source = table != nullptr ? *table : open;
+    const auto start = std::chrono::steady_clock::now();
     auto replaced = fit(kernel_, source, features_);
     if (!replaced) return tl::unexpected(replaced.error());
     std::ranges::move(*replaced, std::back_inserter(result_.notices));
     auto encoded = encode(wanted_, source, features_);
     if (!encoded) return tl::unexpected(encoded.error());
     if (auto aligned = align(*encoded, live); !aligned) return aligned;
+    result_.encoding += std::chrono::steady_clock::now() - start;
     const TableFingerprint print = fingerprint(*encoded);
     result_.record.push_back({namespace_, family, live.name, RecordedTable::Kind::kRules, print.whole,
-                              record_body(wanted_, source, print, policy_)});
+                              std::make_shared<const std::string>(record_body(wanted_, source, print, policy_))});
     TableChange change{family, name, std::move(live), *std::move(encoded), source.rule_count(), false};
     change.differs = !kernel::same_rules(change.live, change.wanted);
     result_.changes.push_back(std::move(change));
@@ -154,7 +156,7 @@ class Gatherer {
   kernel::Kernel& kernel_;
   ruleset::RuleSet wanted_;
   const std::string& policy_;
-  const Record& record_;
+  const ReadRecord& record_;
   Features& features_;
   uint64_t namespace_ = 0;
   std::array<std::optional<std::vector<std::string>>, 2> existing_;
@@ -164,7 +166,7 @@ class Gatherer {
 }  // namespace
 
 Result<Gathered> gather(kernel::Kernel& kernel, ruleset::RuleSet wanted, const std::string& policy,
-                        const Record& record, Features& features) {
+                        const ReadRecord& record, Features& features) {
   return Gatherer(kernel, std::move(wanted), policy, record, features).run();
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <chrono>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -17,7 +19,12 @@ struct Gathered {
   std::vector<TableChange> changes;   ///< In the order of commit: filters (IPv6, IPv4), nat, the others.
   std::vector<RecordedTable> record;  ///< What to remember of each wanted table.
   std::vector<std::string> notices;
+  std::chrono::nanoseconds encoding{};  ///< How long that alone took.
 };
+
+/// The record, read when it is first asked for: it may be megabytes, and most transactions need it only once the wanted
+/// rules are encoded and gone.
+using ReadRecord = std::function<const Record&()>;
 
 /// Reads what is live and encodes what is wanted, which is released table by table as that is done. Nothing is changed,
 /// but modules may be loaded and empty tables come into being.
@@ -28,7 +35,7 @@ struct Gathered {
 /// Errors (kRefused): a table, match or target is missing where it is needed; IPv6 without ip6_tables, which would
 /// leave all of IPv6 open; no permission.
 Result<Gathered> gather(kernel::Kernel& kernel, ruleset::RuleSet wanted, const std::string& policy,
-                        const Record& record, Features& features);
+                        const ReadRecord& record, Features& features);
 
 /// Reads the live tables of `changes` again.
 Result<void> read_again(kernel::Kernel& kernel, std::vector<TableChange>& changes);

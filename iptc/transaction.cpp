@@ -67,10 +67,11 @@ class Transaction {
       lock_.emplace(*std::move(taken));
     }
     namespace_ = system_.kernel.namespace_id();
-    read_record();
-    auto gathered = gather(system_.kernel, std::move(wanted), options_.policy, record_, features_);
+    auto gathered = gather(
+        system_.kernel, std::move(wanted), options_.policy, [this]() -> const Record& { return record(); }, features_);
     if (!gathered) return refuse(gathered.error());
     changes_ = std::move(gathered->changes);
+    outcome_.times.encoding = gathered->encoding;
     wanted_record_ = std::move(gathered->record);
     for (std::string& notice : gathered->notices) outcome_.notices.push_back(std::move(notice));
     for (const TableChange& change : changes_) {
@@ -80,7 +81,9 @@ class Transaction {
     return options_.dry_run ? look() : apply();
   }
 
-  void read_record() {
+  const Record& record() {
+    if (was_record_read_) return record_;
+    was_record_read_ = true;
     auto record = Record::read(system_.files, options_.run_directory);
     has_record_ = record.has_value();
     if (has_record_) {
@@ -88,6 +91,7 @@ class Transaction {
     } else {
       tell_unrecorded(record.error());
     }
+    return record_;
   }
 
   void tell_unrecorded(const Error& why) {
@@ -129,6 +133,7 @@ class Transaction {
         remember(stepper.guard_records(namespace_));
       }
       const Stepper::Ending ending = stepper.run();
+      outcome_.times.committing = stepper.committing();
       if (ending == Stepper::Ending::kDone) {
         outcome_.kind = Outcome::Kind::kApplied;
         outcome_.unconfirmed_blocks = keeper_ && keeper_->blocks;
@@ -179,7 +184,7 @@ class Transaction {
 
   /// Adds what another program put there since the last look.
   void note_foreign() {
-    for (ForeignRule& found : find_foreign(changes_, record_, namespace_, named_)) {
+    for (ForeignRule& found : find_foreign(changes_, record(), namespace_, named_)) {
       outcome_.foreign.push_back(std::move(found));
     }
   }
@@ -204,7 +209,7 @@ class Transaction {
     std::vector<ForeignRule> removed;
     std::set<NamedRule> named;
     const auto note = [&](const std::vector<TableChange>& changes) {
-      for (ForeignRule& found : find_foreign(changes, record_, namespace_, named)) removed.push_back(std::move(found));
+      for (ForeignRule& found : find_foreign(changes, record(), namespace_, named)) removed.push_back(std::move(found));
     };
     if (restore(system_.kernel, system_.files, back, note)) {
       outcome_.kind = Outcome::Kind::kRolledBack;
@@ -235,7 +240,7 @@ class Transaction {
   /// Writes the record before the first commit, so that a kill finds it there: it is a map from content to origins,
   /// never a claim about what is live.
   void remember(std::vector<RecordedTable> guards) {
-    Record next = record_;
+    Record next = record();
     next.prune(namespace_, [&](const RecordedTable& t) {
       return std::ranges::any_of(changes_, [&](const TableChange& change) {
         return t.family == change.family && t.table == change.live.name && t.whole == fingerprint(change.live).whole;
@@ -257,7 +262,8 @@ class Transaction {
   bool is_reset_;
   Features features_;
   uint64_t namespace_ = 0;
-  Record record_;
+  Record record_;  // see record()
+  bool was_record_read_ = false;
   bool has_record_ = false;
   std::vector<TableChange> changes_;
   std::vector<RecordedTable> wanted_record_;

@@ -68,7 +68,14 @@ struct Outcome {
     bool differed = false;  ///< The live table was not the wanted one.
   };
 
+  /// How long the two steps took for which there is no other way; reading, comparing and recording come on top.
+  struct Times {
+    std::chrono::nanoseconds encoding{};
+    std::chrono::nanoseconds committing{};  ///< By libiptc, guards included.
+  };
+
   Kind kind = Kind::kApplied;
+  Times times;
   std::vector<TableResult> tables;   ///< In the order of commit: IPv6 filter, IPv4 filter, IPv4 nat, …
   std::vector<std::string> notices;  ///< Full sentences for the user.
   /// Removed; for kDryRun: would be removed; for kRolledBack: came meanwhile and did not come back.

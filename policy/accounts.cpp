@@ -15,7 +15,7 @@ void Accounts::read(const TableReader& users) {
   for (const Member& member : users.members()) {
     if (member.key != "optional") pin(member, users);
   }
-  for (const Text& name : users.texts("optional", TableReader::Need::kOptional)) optional_.emplace(name.text);
+  users.each_text("optional", TableReader::Need::kOptional, [&](const Text& name) { optional_.emplace(name.text); });
 }
 
 void Accounts::pin(const Member& member, const TableReader& users) {
@@ -73,7 +73,8 @@ std::optional<User> Accounts::resolve(const Text& name, bool may_be_absent, Repo
     const size_t before = report.diagnostics().size();
     const std::optional<Uid> uid = look_up(name, report);
     if (report.diagnostics().size() != before) return std::nullopt;
-    known = resolved_.emplace(name.text, uid).first;
+    auto user = uid ? std::optional(User{name.text, *uid}) : std::nullopt;
+    known = resolved_.emplace(name.text, std::move(user)).first;
   }
   if (!known->second) {
     const bool is_optional = may_be_absent && optional_.contains(name.text);
@@ -85,13 +86,13 @@ std::optional<User> Accounts::resolve(const Text& name, bool may_be_absent, Repo
     }
     return std::nullopt;
   }
-  if (known->second->value == kInvalidId) {
+  if (known->second->uid.value == kInvalidId) {
     report.error(name.place,
                  fmt::format(R"(user "{}" has UID 4294967295, which means "no user" to the kernel)", name.text),
                  "Give the account another number.");
     return std::nullopt;
   }
-  return User{std::string(name.text), *known->second};
+  return known->second;
 }
 
 }  // namespace tails::policy

@@ -39,7 +39,7 @@ class Accounts {
   const UserMap& user_map_;
   std::map<std::string, Pin, std::less<>> pins_;
   std::set<std::string, std::less<>> optional_;
-  std::map<std::string, std::optional<Uid>, std::less<>> resolved_;
+  std::map<std::string, std::optional<User>, std::less<>> resolved_;
   std::set<std::string, std::less<>> noticed_;
 };
 

@@ -62,13 +62,15 @@ class ServiceIndex {
   /// A service that already grants `user` all of service `index`. Of two that say the same, the second is the
   /// pointless one.
   [[nodiscard]] const Service* granter(size_t index, Uid user) const {
-    for (const std::vector<PortRange>& from : {std::vector<PortRange>{}, services_[index].from}) {
+    const Service& service = services_[index];
+    const auto found_from = [&](const std::vector<PortRange>& from) -> const Service* {
       const Service* other = covering(granted_, from, index, user);
-      if (other == nullptr) continue;
-      const bool is_equal = other->ports == services_[index].ports && other->from == services_[index].from;
-      if (!is_equal || other < &services_[index]) return other;
-    }
-    return nullptr;
+      if (other == nullptr) return nullptr;
+      const bool is_equal = other->ports == service.ports && other->from == service.from;
+      return !is_equal || other < &service ? other : nullptr;
+    };
+    const Service* found = found_from({});
+    return found != nullptr || service.from.empty() ? found : found_from(service.from);
   }
 
  private:
@@ -82,6 +84,7 @@ class ServiceIndex {
 
   [[nodiscard]] const Service* covering(const Index& index, const std::vector<PortRange>& from, size_t of,
                                         Uid user) const {
+    if (index.empty()) return nullptr;
     const Service& service = services_[of];
     const Service* first = nullptr;
     for (const PortGrant& grant : service.ports) {

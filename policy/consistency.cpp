@@ -3,10 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
+#include <functional>
 #include <map>
 #include <numeric>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -46,15 +47,37 @@ void check_tor(const Draft& draft, Report& report) {
   }
 }
 
+/// Which service had a name first. A table of numbers and no map of strings: a hundred thousand nodes take ten times as
+/// long.
+class FirstOfName {
+ public:
+  explicit FirstOfName(const std::vector<Service>& services)
+      : services_(services), slots_(std::bit_ceil(2 * services.size() + 1), kFree) {}
+
+  /// `index` itself where its name is new.
+  size_t of(size_t index) {
+    const std::string_view name = services_[index].name;
+    size_t at = std::hash<std::string_view>()(name) & (slots_.size() - 1);
+    while (slots_[at] != kFree && services_[slots_[at]].name != name) at = (at + 1) & (slots_.size() - 1);
+    if (slots_[at] == kFree) slots_[at] = index;
+    return slots_[at];
+  }
+
+ private:
+  static constexpr size_t kFree = static_cast<size_t>(-1);
+  const std::vector<Service>& services_;
+  std::vector<size_t> slots_;
+};
+
 void check_service_names(const Draft& draft, Report& report) {
-  std::unordered_map<std::string_view, const Service*> first_of(draft.policy.services.size());
-  for (size_t i = 0; i < draft.policy.services.size(); ++i) {
-    const Service& service = draft.policy.services[i];
-    if (service.name.empty()) continue;  // which was reported
-    const auto [first, is_new] = first_of.emplace(service.name, &service);
-    if (is_new) continue;
-    report.error(draft.services[i].name, fmt::format("two services are named \"{}\"", service.name),
-                 first_is_at(first->second->origin));
+  const std::vector<Service>& services = draft.policy.services;
+  FirstOfName first_of_name(services);
+  for (size_t i = 0; i < services.size(); ++i) {
+    if (services[i].name.empty()) continue;  // which was reported
+    const size_t first = first_of_name.of(i);
+    if (first == i) continue;
+    report.error(draft.services[i].name, fmt::format("two services are named \"{}\"", services[i].name),
+                 first_is_at(services[first].origin));
   }
 }
 

@@ -17,7 +17,8 @@ namespace {
 Result<std::vector<Document>> read_documents(const std::string& path) {
   auto main = read_policy_file(path);
   if (!main) return tl::unexpected(main.error());
-  std::vector<Document> documents{std::move(*main)};
+  std::vector<Document> documents;
+  documents.push_back(std::move(*main));
   auto drop_ins = read_drop_ins(path);
   if (!drop_ins) return tl::unexpected(drop_ins.error());
   std::ranges::move(*drop_ins, std::back_inserter(documents));

@@ -117,6 +117,8 @@ RuleSet lower(const Policy& policy, Layout layout) {
     return rule_count(plain) <= kPlainLimit ? plain : lower(policy, Layout::kDispatch);
   }
   RuleSet rules;
+  constexpr size_t kOthers = 256;
+  rules.origins.reserve(policy.services.size() + kOthers);
   const OriginIndex everything_else = rules.intern(policy.origin);
   Table filter = closed_table(Family::kIpv4, everything_else);
   lower_input(policy, rules, filter);

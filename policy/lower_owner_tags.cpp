@@ -32,7 +32,7 @@ std::vector<Wanted> wanted_owners(const Policy& policy) {
       const auto* uid = std::get_if<Uid>(&w.tag.owner);
       return uid != nullptr && *uid == user.uid;
     });
-    if (!is_known) owners.push_back({{0, user.uid, user.name}, user.uid.value});
+    if (!is_known) owners.push_back({{0, user.uid, user.name.str()}, user.uid.value});
   };
   if (policy.tor) add_user(policy.tor->user);
   // Inactive entries too: they deny the LAN.

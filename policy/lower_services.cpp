@@ -18,6 +18,7 @@ enum class Kind : uint8_t { kGrants, kDenials };
 /// Every allow (or deny) of every service of `family` for one protocol. Origins are put into `rules`.
 std::vector<ServiceCell> service_cells(const Policy& policy, Family family, uint8_t number, Kind kind, RuleSet& rules) {
   std::vector<ServiceCell> cells;
+  cells.reserve(policy.services.size());
   for (const Service& service : policy.services) {
     const bool is_denial = kind == Kind::kDenials;
     const std::vector<User>& users = is_denial ? service.deny : service.allow;

@@ -270,8 +270,10 @@ bool read_members(Reader& reader, std::vector<Member>* members, std::vector<std:
       keys.push_back(key->text);
       Value* value = nullptr;
       if (members != nullptr) {
-        members->push_back({std::string(key->text), key->span, Value()});
-        value = &members->back().value;
+        Member& member = members->emplace_back();
+        member.key = key->text;
+        member.key_span = key->span;
+        value = &member.value;
       }
       if (!reader.value(value)) return false;
     }
@@ -339,23 +341,23 @@ std::optional<Value> parse_plain_toml(std::string_view text, Lists lists) {
     } else {
       return std::nullopt;  // twice
     }
-    if (header->is_list) {
+    const bool is_left = header->is_list && lists == Lists::kMayBeUnread;
+    if (is_left) {
+      table->unread.push_back({line_start, header->span});
+    } else if (header->is_list) {
       table = &table->items.emplace_back();
       table->span = header->span;
-      table->is_unread = lists == Lists::kMayBeUnread;
-      table->integer = table->is_unread ? static_cast<int64_t>(line_start) : 0;
     }
-    if (!read_members(reader, table->is_unread ? nullptr : &table->members, keys) || has_repetition(keys)) {
+    if (!read_members(reader, is_left ? nullptr : &table->members, keys) || has_repetition(keys)) {
       return std::nullopt;
     }
   }
   return root;
 }
 
-Value read_plain_table(std::string_view text, const Value& unread) {
-  assert(unread.is_unread);
-  constexpr size_t kUsualMembers = 8;
-  Reader reader(text, static_cast<size_t>(unread.integer), unread.span.line);
+Value read_plain_table(std::string_view text, const UnreadTable& unread) {
+  constexpr size_t kUsualMembers = 5;
+  Reader reader(text, unread.at, unread.span.line);
   Value table;
   table.span = unread.span;
   table.members.reserve(kUsualMembers);

@@ -22,7 +22,7 @@ namespace tails::policy {
 std::optional<Value> parse_plain_toml(std::string_view text, Lists lists);
 
 /// A table that parse_plain_toml left unread in this text.
-Value read_plain_table(std::string_view text, const Value& unread);
+Value read_plain_table(std::string_view text, const UnreadTable& unread);
 
 /// parse_toml by toml++ alone (toml.cpp).
 Result<Value, Diagnostic> parse_any_toml(const Document& document);

@@ -9,6 +9,7 @@
 #include "net/address.h"
 #include "net/ids.h"
 #include "net/interface_name.h"
+#include "net/shared_text.h"
 #include "ruleset/rule_set.h"
 
 /// A policy in its final form: who may talk to what. Names are resolved, conditions are answered, values are
@@ -19,7 +20,7 @@ using ruleset::Origin;
 
 /// An account: the name as the policy writes it (for messages) and its number.
 struct User {
-  std::string name;
+  SharedText name;
   Uid uid;
   friend bool operator==(const User&, const User&) = default;
 };

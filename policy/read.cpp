@@ -37,6 +37,12 @@ std::string bracketed(const Section& section) {
   return section.is_list ? fmt::format("[[{}]]", section.key) : fmt::format("[{}]", section.key);
 }
 
+/// Room for so many more.
+void expect_services(Draft& draft, size_t count) {
+  draft.policy.services.reserve(draft.policy.services.size() + count);
+  draft.services.reserve(draft.services.size() + count);
+}
+
 void read_section(const Section& section, const Member& member, const TableReader& file, ReadingContext& context) {
   // What a session's [[direct]] grants is judged by the proof (cli/proof_check).
   const bool is_allowed = section.may_be_dropped_in || (context.document.is_session && section.key == "direct");
@@ -47,8 +53,9 @@ void read_section(const Section& section, const Member& member, const TableReade
     return;
   }
   const Value& value = member.value;
-  if (!section.is_list && value.kind == Value::Kind::kArray && !value.items.empty() &&
-      value.items.front().kind == Value::Kind::kTable) {
+  const bool is_list_of_tables =
+      !value.unread.empty() || (!value.items.empty() && value.items.front().kind == Value::Kind::kTable);
+  if (!section.is_list && is_list_of_tables) {
     context.report.error({&context.document, value.span, false}, fmt::format("[[{}]] may stand only once", section.key),
                          fmt::format("Write {}.", bracketed(section)));
     return;
@@ -63,13 +70,11 @@ void read_section(const Section& section, const Member& member, const TableReade
     return;
   }
   if (!file.expect(value, Value::Kind::kArray)) return;
+  if (section.read == read_service) expect_services(context.draft, value.items.size() + value.unread.size());
   for (const Value& item : value.items) {
-    if (item.is_unread) {
-      section.read(read_table(context.document, item), context);
-    } else if (file.expect(item, Value::Kind::kTable)) {
-      section.read(item, context);
-    }
+    if (file.expect(item, Value::Kind::kTable)) section.read(item, context);
   }
+  for (const UnreadTable& item : value.unread) section.read(read_table(context.document, item), context);
 }
 
 /// False when this is another schema, whose keys would only be misread.
@@ -142,7 +147,7 @@ Reading read(std::span<const Document> documents, const Environment& environment
   }
   // Without the policy file itself, drop-ins would only seem to speak of users and ports that nobody named.
   for (size_t i = 0; i < documents.size() && roots.front(); ++i) {
-    ReadingContext context{documents[i], environment, accounts, report, draft};
+    ReadingContext context{documents[i], documents[i].name, environment, accounts, report, draft};
     if (roots[i]) read_file(*roots[i], context);
   }
   check_consistency(draft, environment, report);

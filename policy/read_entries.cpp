@@ -13,8 +13,18 @@ namespace {
 
 using enum TableReader::Need;
 
-Origin origin_of(const Place& place, std::string entry) {
-  return {place.document->name, place.span.line, std::move(entry)};
+Origin origin_of(const ReadingContext& context, const Place& place, SharedText entry) {
+  return {context.file, place.span.line, std::move(entry)};
+}
+
+/// `service "Tor SOCKS"`. A hundred thousand of them are made one after the other.
+SharedText entry_text(std::string_view kind, std::string_view name) {
+  fmt::memory_buffer text;
+  text.append(kind);
+  text.append(std::string_view(" \""));
+  text.append(name);
+  text.push_back('"');
+  return std::string_view(text.data(), text.size());
 }
 
 Place key_place(const TableReader& table, std::string_view key) {
@@ -33,14 +43,14 @@ struct Grants {
 
 Grants read_grants(const TableReader& table, std::string_view key, TableReader::Need need) {
   Grants result;
-  for (const Text& text : table.texts(key, need)) {
+  table.each_text(key, need, [&](const Text& text) {
     if (const auto grant = parse_port_grant(text.text)) {
       result.grants.push_back(*grant);
       result.places.push_back(text.place);
     } else {
       report_wrong(text, grant.error(), table.report());
     }
-  }
+  });
   return result;
 }
 
@@ -118,7 +128,7 @@ void read_tor(const Value& table, ReadingContext& context) {
                                                      "trans_port", "dns_port", "redirect_dns", "automap"};
   const TableReader reader(table, context.document, "[tor]", kKeys, context.report);
   Tor tor;
-  tor.origin = origin_of(reader.place(), "[tor]");
+  tor.origin = origin_of(context, reader.place(), "[tor]");
   tor.out = read_grants(reader, "out", kRequired).grants;
   tor.lan = reader.boolean("lan", true);
   tor.lan_dns = reader.boolean("lan_dns", false);
@@ -129,12 +139,12 @@ void read_tor(const Value& table, ReadingContext& context) {
   context.draft.names_dns_port = reader.has("dns_port");
   if (tor.redirect_dns) {
     context.draft.redirect_dns = key_place(reader, "redirect_dns");
-    tor.redirect_dns_origin = origin_of(*context.draft.redirect_dns, "[tor] redirect_dns");
+    tor.redirect_dns_origin = origin_of(context, *context.draft.redirect_dns, "[tor] redirect_dns");
   }
   if (const auto automap = reader.text("automap", kOptional)) {
     tor.automap = read_network(*automap, context.report);
     context.draft.automap = automap->place;
-    tor.automap_origin = origin_of(automap->place, "[tor] automap");
+    tor.automap_origin = origin_of(context, automap->place, "[tor] automap");
   }
   if (const auto name = reader.text("user", kRequired)) {
     if (const auto user = context.accounts.resolve(*name, false, context.report)) tor.user = *user;
@@ -165,7 +175,7 @@ void read_direct(const Value& table, ReadingContext& context) {
   const auto user = context.accounts.resolve(*name, true, context.report);
   if (!user) return;
   direct.user = *user;
-  direct.origin = origin_of(reader.place(), fmt::format("direct \"{}\"", user->name));
+  direct.origin = origin_of(context, reader.place(), entry_text("direct", user->name));
   context.draft.policy.direct.push_back(std::move(direct));
   context.draft.direct.push_back({name->place, std::move(out.places)});
 }
@@ -174,14 +184,14 @@ void read_lan(const Value& table, ReadingContext& context) {
   constexpr std::array<std::string_view, 2> kKeys = {"networks", "closed"};
   const TableReader reader(table, context.document, "[lan]", kKeys, context.report);
   Lan& lan = context.draft.policy.lan;
-  lan.origin = origin_of(reader.place(), "[lan]");
-  lan.closed_origin = origin_of(key_place(reader, "closed"), "[lan] closed");
-  for (const Text& text : reader.texts("networks", kRequired)) {
-    const auto network = read_network(text, context.report);
-    if (!network) continue;
-    lan.networks.push_back(*network);
-    context.draft.lan_networks.push_back(text.place);
-  }
+  lan.origin = origin_of(context, reader.place(), "[lan]");
+  lan.closed_origin = origin_of(context, key_place(reader, "closed"), "[lan] closed");
+  reader.each_text("networks", kRequired, [&](const Text& text) {
+    if (const auto network = read_network(text, context.report)) {
+      lan.networks.push_back(*network);
+      context.draft.lan_networks.push_back(text.place);
+    }
+  });
   Grants closed = read_grants(reader, "closed", kOptional);
   lan.closed = std::move(closed.grants);
   context.draft.lan_closed = std::move(closed.places);
@@ -197,7 +207,7 @@ void read_service(const Value& table, ReadingContext& context) {
     service.name = name->text;
     places.name = name->place;
   }
-  service.origin = origin_of(reader.place(), fmt::format("service \"{}\"", service.name));
+  service.origin = origin_of(context, reader.place(), entry_text("service", service.name));
   const auto at = reader.text("at", kRequired);
   const auto address = read_address(at, context.report);
   if (address && *address != kLoopbackV6 && !kLoopbackNetV4.contains(*address)) {
@@ -210,24 +220,23 @@ void read_service(const Value& table, ReadingContext& context) {
   Grants ports = read_grants(reader, "ports", kRequired);
   service.ports = std::move(ports.grants);
   places.ports = std::move(ports.places);
-  for (const Text& text : reader.texts("from", kOptional)) {
+  reader.each_text("from", kOptional, [&](const Text& text) {
     if (const auto range = read_source_ports(text, service.ports, context.report)) service.from.push_back(*range);
-  }
-  for (const Text& name : reader.texts("allow", kOptional)) {
-    const auto user = context.accounts.resolve(name, true, context.report);
-    if (user) {
-      service.allow.push_back(*user);
+  });
+  reader.each_text("allow", kOptional, [&](const Text& name) {
+    if (auto user = context.accounts.resolve(name, true, context.report)) {
+      service.allow.push_back(*std::move(user));
       places.allow.push_back(name.place);
     } else {
       places.has_absent_user = true;
     }
-  }
-  for (const Text& name : reader.texts("deny", kOptional)) {
-    const auto user = context.accounts.resolve(name, true, context.report);
-    if (!user) continue;
-    service.deny.push_back(*user);
-    places.deny.push_back(name.place);
-  }
+  });
+  reader.each_text("deny", kOptional, [&](const Text& name) {
+    if (auto user = context.accounts.resolve(name, true, context.report)) {
+      service.deny.push_back(*std::move(user));
+      places.deny.push_back(name.place);
+    }
+  });
   service.is_active = read_when(reader, context);
   context.draft.policy.services.push_back(std::move(service));
   context.draft.services.push_back(std::move(places));
@@ -307,7 +316,7 @@ void read_namespace(const Value& table, ReadingContext& context) {
   const bool has_host = host && read_namespace_host(*host, space, context.report);
   space.services = read_grants(reader, "services", kOptional).grants;
   space.internet = reader.boolean("internet", false);
-  space.origin = origin_of(reader.place(), fmt::format("namespace \"{}\"", space.name));
+  space.origin = origin_of(context, reader.place(), entry_text("namespace", space.name));
   if (!has_name || !has_host) return;
   context.draft.policy.namespaces.push_back(std::move(space));
   context.draft.namespaces.push_back({name->place, host->place});
@@ -317,7 +326,7 @@ void read_states(const Value& table, ReadingContext& context) {
   constexpr std::array<std::string_view, 1> kKeys = {"related_icmp_on_loopback"};
   const TableReader reader(table, context.document, "[states]", kKeys, context.report);
   context.draft.policy.related_icmp_on_loopback = reader.boolean("related_icmp_on_loopback", true);
-  context.draft.policy.states_origin = origin_of(reader.place(), "[states]");
+  context.draft.policy.states_origin = origin_of(context, reader.place(), "[states]");
 }
 
 }  // namespace tails::policy

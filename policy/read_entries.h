@@ -8,6 +8,7 @@ namespace tails::policy {
 /// What the readers of single tables share.
 struct ReadingContext {
   const Document& document;
+  SharedText file;  ///< The document's name, for origins.
   const Environment& environment;
   Accounts& accounts;
   Report& report;

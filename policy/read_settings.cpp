@@ -119,7 +119,7 @@ void read_wire(const Value& table, ReadingContext& context) {
   const TableReader reader(table, context.document, "[wire]", kKeys, context.report);
   Wire& wire = context.draft.policy.wire;
   wire.origin = origin_of(reader);
-  for (const Text& text : reader.texts("pass", kOptional)) {
+  reader.each_text("pass", kOptional, [&](const Text& text) {
     if (text.text == "arp") {
       wire.pass_arp = true;
     } else if (text.text == "dhcp") {
@@ -128,7 +128,7 @@ void read_wire(const Value& table, ReadingContext& context) {
       context.report.error(text.place, fmt::format("\"{}\" is nothing that can be passed", text.text),
                            R"(Write "arp" or "dhcp".)");
     }
-  }
+  });
 }
 
 }  // namespace tails::policy

@@ -57,19 +57,10 @@ std::optional<Text> TableReader::text(std::string_view key, Need need) const {
   return Text{value->text, place(*value)};
 }
 
-std::vector<Text> TableReader::texts(std::string_view key, Need need) const {
-  std::vector<Text> result;
-  const Value* value = get(key, need, Value::Kind::kArray);
-  if (value == nullptr) return result;
-  for (const Value& item : value->items) {
-    if (!expect(item, Value::Kind::kString)) continue;
-    if (item.text.empty()) {
-      report_.error(place(item), fmt::format("\"{}\" has an empty string", key));
-    } else {
-      result.push_back({item.text, place(item)});
-    }
-  }
-  return result;
+bool TableReader::expect_text(std::string_view key, const Value& item) const {
+  if (!expect(item, Value::Kind::kString)) return false;
+  if (item.text.empty()) report_.error(place(item), fmt::format("\"{}\" has an empty string", key));
+  return !item.text.empty();
 }
 
 bool TableReader::boolean(std::string_view key, bool fallback) const {

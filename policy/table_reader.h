@@ -43,8 +43,15 @@ class TableReader {
 
   /// Not empty.
   [[nodiscard]] std::optional<Text> text(std::string_view key, Need need) const;
-  /// Empty also where the key is absent.
-  [[nodiscard]] std::vector<Text> texts(std::string_view key, Need need) const;
+  /// `use` is given each string of a list, none of them empty; nothing where the key is absent.
+  template <class Use>
+  void each_text(std::string_view key, Need need, Use&& use) const {
+    const Value* list = get(key, need, Value::Kind::kArray);
+    if (list == nullptr) return;
+    for (const Value& item : list->items) {
+      if (expect_text(key, item)) use(Text{item.text, place(item)});
+    }
+  }
   [[nodiscard]] bool boolean(std::string_view key, bool fallback) const;
   /// 1 to 65535.
   [[nodiscard]] std::optional<uint16_t> port(std::string_view key) const;
@@ -54,6 +61,8 @@ class TableReader {
   bool expect(const Value& value, Value::Kind kind) const;
 
  private:
+  /// Reports and returns false where it is none, or empty.
+  bool expect_text(std::string_view key, const Value& item) const;
   const Value* get(std::string_view key, Need need, Value::Kind kind) const;
 
   const Value& table_;

@@ -213,7 +213,9 @@ std::string source_line(std::string_view text, uint32_t line) {
   return std::string(text);
 }
 
-Value read_table(const Document& document, const Value& unread) { return read_plain_table(document.text, unread); }
+Value read_table(const Document& document, const UnreadTable& unread) {
+  return read_plain_table(document.text, unread);
+}
 
 Result<Value, Diagnostic> parse_toml(const Document& document, Lists lists) {
   if (auto plain = parse_plain_toml(document.text, lists)) return std::move(*plain);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -21,6 +22,12 @@ struct Span {
 
 struct Member;
 
+/// A table of a [[list]] that was left for later (read_table).
+struct UnreadTable {
+  size_t at = 0;  ///< Where its header's line begins in the text, in bytes.
+  Span span;      ///< Its header.
+};
+
 /// One TOML value. Of the fields for content, only that of its kind is filled.
 struct Value {
   enum class Kind : uint8_t { kString, kInteger, kBoolean, kFloat, kDate, kArray, kTable };
@@ -31,10 +38,8 @@ struct Value {
   int64_t integer = 0;
   bool boolean = false;
   std::vector<Value> items;
-  std::vector<Member> members;  ///< In the file's order.
-  /// A table of a [[list]] that was left for later: `integer` is where its header's line begins in the text, in bytes,
-  /// and only `span` is there beside it. See read_table.
-  bool is_unread = false;
+  std::vector<Member> members;      ///< In the file's order.
+  std::vector<UnreadTable> unread;  ///< In the place of `items`, in a [[list]] that may be unread.
 };
 
 struct Member {
@@ -70,6 +75,6 @@ enum class Lists : uint8_t {
 Result<Value, Diagnostic> parse_toml(const Document& document, Lists lists = Lists::kRead);
 
 /// The whole of a table that parse_toml left unread in this document.
-Value read_table(const Document& document, const Value& unread);
+Value read_table(const Document& document, const UnreadTable& unread);
 
 }  // namespace tails::policy

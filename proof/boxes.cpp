@@ -77,7 +77,9 @@ class Reader {
   Reader(const Chains& chains, uint8_t number, bool has_owners)
       : chains_(chains), protocol_(number), has_owners_(has_owners) {
     // Chains that several others call are read once for each call; a tree has none.
-    visits_left_ = 4 * chains.table().rule_count() + 100;
+    const size_t rules = chains.table().rule_count();
+    visits_left_ = 4 * rules + 100;
+    boxes_.reserve(rules);
   }
 
   bool read(size_t chain, const Box& within, int depth) {

@@ -33,6 +33,7 @@ std::optional<std::vector<Box>> service_boxes(const policy::Policy& policy, Fami
                                               ServiceSet set) {
   static constexpr std::array kAnySource = {PortRange{}};
   std::vector<Box> boxes;
+  boxes.reserve(policy.services.size());
   for (const Service& service : policy.services) {
     const bool is_denial = set == ServiceSet::kDenials;
     const std::vector<policy::User>& users = is_denial ? service.deny : service.allow;

@@ -41,7 +41,7 @@ struct Question {
     return "limit " + std::to_string(m.average) + " " + std::to_string(m.burst);
   }
   std::string operator()(const OpaqueMatch& m) const {
-    std::string text = "opaque " + m.name + '\0' + std::to_string(m.revision) + '\0' + m.text + '\0';
+    std::string text = "opaque " + m.name.str() + '\0' + std::to_string(m.revision) + '\0' + m.text.str() + '\0';
     for (const std::byte byte : m.data) text += static_cast<char>(byte);
     return text;
   }

@@ -13,6 +13,7 @@
 #include "net/ids.h"
 #include "net/interface_name.h"
 #include "net/packet.h"
+#include "net/shared_text.h"
 
 /// What a rule can test. This is the one list: adding a test means one more alternative of `Match`,
 /// and every reader (`std::visit` without a default) then fails to compile until it learned it.
@@ -221,10 +222,10 @@ struct CommentMatch {
 
 /// A match we do not know. Never ignored: it may match or not, and what depends on it says so.
 struct OpaqueMatch {
-  std::string name;
+  SharedText name;
   uint8_t revision = 0;
   std::vector<std::byte> data;  ///< The kernel's bytes; empty when read from text.
-  std::string text;             ///< Its options as iptables-save wrote them; empty when read from the kernel.
+  SharedText text;              ///< Its options as iptables-save wrote them; empty when read from the kernel.
   /// The same bytes always give the same answer for the same packet, so two of them share one unknown.
   bool is_stateless = false;
 

@@ -19,7 +19,7 @@ auto* find_chain(Chains& chains, std::string_view name) {
 }  // namespace
 
 std::string to_string(const Origin& origin) {
-  return origin.line == 0 ? origin.file : origin.file + ":" + std::to_string(origin.line);
+  return origin.line == 0 ? origin.file.str() : origin.file.str() + ":" + std::to_string(origin.line);
 }
 
 std::string_view to_string(TableName name) { return kTableNames.at(static_cast<size_t>(name)); }

@@ -11,6 +11,7 @@
 
 #include "net/address.h"
 #include "net/packet.h"
+#include "net/shared_text.h"
 #include "ruleset/match.h"
 #include "ruleset/target.h"
 
@@ -20,9 +21,9 @@ namespace tails::ruleset {
 
 /// Where a rule comes from: a policy file's or profile's line and the entry there.
 struct Origin {
-  std::string file;   ///< A path, or a profile's name.
+  SharedText file;    ///< A path, or a profile's name.
   uint32_t line = 0;  ///< From 1; 0: the whole file.
-  std::string entry;  ///< What a reader calls it: `service "Tor SOCKS"`, `[lan] closed`.
+  SharedText entry;   ///< What a reader calls it: `service "Tor SOCKS"`, `[lan] closed`.
 
   friend auto operator<=>(const Origin&, const Origin&) = default;
 };

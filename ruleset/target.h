@@ -10,6 +10,7 @@
 
 #include "net/address.h"
 #include "net/ids.h"
+#include "net/shared_text.h"
 
 /// What a rule can do. The one list, like `Match`.
 namespace tails::ruleset {
@@ -124,10 +125,10 @@ struct SetDscp {
 
 /// A target we do not know: it may give any verdict, go on, or rewrite the packet.
 struct OpaqueTarget {
-  std::string name;
+  SharedText name;
   uint8_t revision = 0;
   std::vector<std::byte> data;  ///< The kernel's bytes; empty when read from text.
-  std::string text;             ///< Its options as iptables-save wrote them; empty when read from the kernel.
+  SharedText text;              ///< Its options as iptables-save wrote them; empty when read from the kernel.
 
   friend bool operator==(const OpaqueTarget&, const OpaqueTarget&) = default;
 };

@@ -131,7 +131,7 @@ TEST(PacketOfOptions, AreRefusedInWords) {
             "--via takes an interface name of 1 to 15 bytes, not \"sixteen-bytes-16\"");
 }
 
-std::string text(const ruleset::Origin& origin) { return to_string(origin) + " " + origin.entry; }
+std::string text(const ruleset::Origin& origin) { return to_string(origin) + " " + origin.entry.str(); }
 
 /// What the steps of the rules name as the deciding entry of a refusal is what the policy itself names. (Where two
 /// entries grant the same, each may name another one.)

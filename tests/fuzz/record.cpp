@@ -37,7 +37,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const iptc::Record record = iptc::Record::parse(text);
   expect(iptc::Record::parse(record.print()) == record);
   for (const iptc::RecordedTable& table : record.tables()) {
-    check_body(table.body);
+    check_body(*table.body);
     expect(record.find(table.network_namespace, table.family, table.table, table.whole) != nullptr);
   }
   iptc::Record pruned = record;

@@ -88,7 +88,7 @@ std::optional<std::string> widening(const Policy& base, const Policy& merged, co
   const Endpoint destination =
       after.redirected_to.value_or(packet.recorded_nat.value_or(Endpoint{packet.destination, packet.destination_port}));
   if (may_be_new(base, merged, packet, destination)) return std::nullopt;
-  return "lets through " + describe(packet) + ", by " + after.origin.entry;
+  return "lets through " + describe(packet) + ", by " + after.origin.entry.str();
 }
 
 }  // namespace tails::testing

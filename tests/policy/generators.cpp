@@ -157,7 +157,7 @@ Policy random_policy(Dice& dice) {
   if (dice.chance(90) || (policy.tor && policy.tor->automap)) policy.live = dice.pick(kUsers);
   for (size_t i = dice.below(4); i > 0; --i) {
     Direct direct{dice.pick(kUsers), random_grants(dice, 3), dice.chance(75), dice.chance(50), dice.chance(80), {}};
-    direct.origin = line(static_cast<uint32_t>(50 + i), "direct \"" + direct.user.name + "\"");
+    direct.origin = line(static_cast<uint32_t>(50 + i), "direct \"" + direct.user.name.str() + "\"");
     policy.direct.push_back(std::move(direct));
   }
   constexpr std::array kNets = {

@@ -30,9 +30,10 @@ inline std::string describe_tree(const policy::Value& value) {
 /// Tables of lists read one by one, as policy/read does it.
 inline policy::Value with_lists_read(const policy::Document& document, policy::Value root) {
   for (policy::Member& member : root.members) {
-    for (policy::Value& item : member.value.items) {
-      if (item.is_unread) item = policy::read_table(document, item);
+    for (const policy::UnreadTable& table : member.value.unread) {
+      member.value.items.push_back(policy::read_table(document, table));
     }
+    member.value.unread.clear();
   }
   return root;
 }

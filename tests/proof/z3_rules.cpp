@@ -356,7 +356,7 @@ z3::expr Z3Rules::test(const Match& match) {
   }
   if (const auto* m = std::get_if<DscpMatch>(&match)) return turned(m->inverted, now_.dscp == bits(m->dscp, 6));
   if (const auto* m = std::get_if<OpaqueMatch>(&match)) {
-    return unknown(m->is_stateless ? m->name + m->text : m->name + std::to_string(++unknowns_));
+    return unknown(m->name.str() + (m->is_stateless ? m->text.str() : std::to_string(++unknowns_)));
   }
   if (std::holds_alternative<LimitMatch>(match)) return unknown("limit" + std::to_string(++unknowns_));
   return yes(true);  // a comment
