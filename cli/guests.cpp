@@ -199,4 +199,11 @@ std::string_view in_words(GuestState state) {
   return "";
 }
 
+std::string guests_line(std::string_view done, const std::vector<std::string_view>& names, const policy::Policy& policy,
+                        Milliseconds time, const Screen& screen) {
+  if (names.empty()) return fmt::format("Policy \"{}\" declares no namespace; nothing was changed.\n", policy.name);
+  return fmt::format("{} {}.  {}\n", done, fmt::join(names, ", "),
+                     screen.paint(Ink::kFaint, fmt::format("{:.1f} ms", time.count())));
+}
+
 }  // namespace tails::cli

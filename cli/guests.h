@@ -6,6 +6,7 @@
 
 #include "cli/command.h"
 #include "cli/live_system.h"
+#include "cli/transaction_report.h"
 #include "host/guest.h"
 #include "policy/environment.h"
 #include "policy/policy.h"
@@ -49,6 +50,10 @@ Result<void> take_down(const std::vector<host::Guest>& doomed, const GuestPolicy
 /// `{"namespaces":[{"name":…,"state":"up|partial|absent","interface":…,"host":…,"guest":…,"internet":…,
 /// "services":[…],"rules_as_wanted":true|false|null}]}`, with a newline at its end.
 std::string guests_json(const std::vector<GuestReport>& reports);
+
+/// "Up: tbb, clearnet.  3.2 ms", `done` being "Up:"; or that `policy` declares none. With a newline at its end.
+std::string guests_line(std::string_view done, const std::vector<std::string_view>& names, const policy::Policy& policy,
+                        Milliseconds time, const Screen& screen);
 
 /// "up", "half-made", "not there".
 std::string_view in_words(host::GuestState state);

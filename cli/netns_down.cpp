@@ -1,7 +1,6 @@
 #include <algorithm>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "cli/commands.h"
 #include "cli/guests.h"
@@ -73,11 +72,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
   } else if (invocation.global.verbosity >= 0) {
     std::vector<std::string_view> names;
     for (const host::Guest& guest : *doomed) names.push_back(guest.name);
-    const Milliseconds time = Clock::now() - start;
-    print(names.empty()
-              ? fmt::format("Policy \"{}\" declares no namespace; nothing was changed.\n", guests->policy.name)
-              : fmt::format("Down: {}.  {}\n", fmt::join(names, ", "),
-                            invocation.out.paint(Ink::kFaint, fmt::format("{:.1f} ms", time.count()))));
+    print(guests_line("Down:", names, guests->policy, Clock::now() - start, invocation.out));
   }
   return ExitStatus::kDone;
 }

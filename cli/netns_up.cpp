@@ -1,6 +1,3 @@
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include "cli/commands.h"
 #include "cli/guests.h"
 #include "cli/run_lock.h"
@@ -41,11 +38,8 @@ Result<ExitStatus> run(const Invocation& invocation) {
   } else if (invocation.global.verbosity >= 0) {
     std::vector<std::string_view> names;
     for (const policy::Namespace* space : *chosen) names.push_back(space->name);
-    const Milliseconds time = Clock::now() - start;
-    print(names.empty()
-              ? fmt::format("Policy \"{}\" declares no namespace; nothing was changed.\n", guests->policy.name)
-              : fmt::format("{} {}.  {}\n", invocation.out.paint(Ink::kGood, "Up:"), fmt::join(names, ", "),
-                            invocation.out.paint(Ink::kFaint, fmt::format("{:.1f} ms", time.count()))));
+    print(guests_line(invocation.out.paint(Ink::kGood, "Up:"), names, guests->policy, Clock::now() - start,
+                      invocation.out));
   }
   return ExitStatus::kDone;
 }
