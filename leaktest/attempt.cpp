@@ -3,6 +3,7 @@
 #include <grp.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
+#include <netinet/ip6.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/fsuid.h>
@@ -17,16 +18,13 @@
 
 #include "host/sockets.h"
 #include "leaktest/bed.h"
+#include "leaktest/packets.h"
 #include "leaktest/wire.h"
-#include "net/wire.h"
 
 namespace tails::leaktest {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// RFC 792, RFC 4443. (netinet/ip_icmp.h makes macros of words like icmp_id.)
-constexpr uint8_t kEchoRequest = 8, kEchoRequestV6 = 128;
 
 int domain_of(const Case& attempt) { return host::domain_of(attempt.target.address.family); }
 
@@ -36,7 +34,15 @@ int prepare(int socket, const Case& attempt, bool has_ports) {
   const IpAddress any{attempt.target.address.family, 0, 0};
   if (has_ports)
     options.from = Endpoint{attempt.has_source_address ? attempt.source.address : any, attempt.source.port};
-  return host::set_options(socket, options);
+  const int error = host::set_options(socket, options);
+  if (error != 0 || attempt.tos == 0 || attempt.target.address.family == Family::kIpv4) return error;
+  const int traffic_class = attempt.tos;
+  return ::setsockopt(socket, IPPROTO_IPV6, IPV6_TCLASS, &traffic_class, sizeof traffic_class) == 0 ? 0 : errno;
+}
+
+/// A raw socket for packets that bring their own IP header.
+Descriptor whole_packets(const Case& attempt) {
+  return Descriptor(::socket(domain_of(attempt), SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW));
 }
 
 /// An attempt that is under way.
@@ -62,6 +68,7 @@ class Attempts {
       case Means::kRawPacket: error = send_packet(attempt, packet_of(attempt)); break;
       case Means::kFragments: error = send_fragments(attempt); break;
       case Means::kLaterFragment: error = send_later_fragment(attempt); break;
+      case Means::kBehindOptions: error = send_packet(attempt, behind_options(packet_of(attempt))); break;
       case Means::kRawProtocol: error = send_protocol(attempt); break;
       case Means::kJoin: error = join(attempt); break;
       case Means::kUdpReuse: error = reuse(attempt); break;
@@ -134,22 +141,6 @@ class Attempts {
     return ::send(socket, payload.data(), payload.size(), 0) < 0 ? errno : 0;
   }
 
-  static Bytes echo_of(const Case& attempt) {
-    Bytes echo(8);
-    echo[0] = static_cast<std::byte>(domain_of(attempt) == AF_INET ? kEchoRequest : kEchoRequestV6);
-    // Its identifier: where two at once have the same, they clash in conntrack and one is dropped.
-    echo[4] = static_cast<std::byte>(attempt.source.port >> 8);
-    echo[5] = static_cast<std::byte>(attempt.source.port & 0xFF);
-    const Bytes token = token_payload(attempt.id);
-    echo.insert(echo.end(), token.begin(), token.end());
-    if (domain_of(attempt) == AF_INET) {
-      const auto sum = static_cast<uint16_t>(~wire::checksum_add(echo));
-      echo[2] = static_cast<std::byte>(sum >> 8);
-      echo[3] = static_cast<std::byte>(sum & 0xFF);
-    }
-    return echo;
-  }
-
   int begin_ping(const Case& attempt) {
     const int number = domain_of(attempt) == AF_INET ? int{IPPROTO_ICMP} : int{IPPROTO_ICMPV6};
     Descriptor socket(::socket(domain_of(attempt), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, number));
@@ -187,99 +178,97 @@ class Attempts {
     return error == EPERM && attempt.may_pass() ? send() : error;
   }
 
-  static Bytes packet_of(const Case& attempt, size_t payload = 16) {
-    PacketSpec spec;
-    spec.source = attempt.has_source_address ? attempt.source.address : kHostInternet;
-    if (!attempt.has_source_address && kLoopbackNetV4.contains(attempt.target.address)) spec.source = kLoopbackV4;
-    spec.destination = attempt.target.address;
-    spec.protocol = attempt.protocol;
-    spec.source_port = attempt.source.port;
-    spec.destination_port = attempt.target.port;
-    spec.tcp_flags = attempt.tcp_flags;
-    spec.payload = token_payload(attempt.id, payload);
-    return compose(spec);
-  }
-
   static int send_packet(const Case& attempt, const Bytes& bytes) {
-    return send_bytes(Descriptor(::socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW)), attempt, bytes);
-  }
-
-  /// `bytes` from..to behind the header, as a fragment at that place; the kernel mends length and checksum (raw(7)).
-  static Bytes fragment_of(const Bytes& packet, size_t from, size_t to, bool is_last, uint32_t id) {
-    constexpr size_t kHeader = 20;
-    Bytes fragment(packet.begin(), packet.begin() + kHeader);
-    fragment.insert(fragment.end(), packet.begin() + static_cast<std::ptrdiff_t>(kHeader + from),
-                    packet.begin() + static_cast<std::ptrdiff_t>(kHeader + to));
-    const size_t offset = from / 8 | (is_last ? 0 : 0x2000U);
-    fragment[4] = static_cast<std::byte>((id >> 8 & 0x7F) | 0x80);
-    fragment[5] = static_cast<std::byte>(id & 0xFF);
-    fragment[6] = static_cast<std::byte>(offset >> 8);
-    fragment[7] = static_cast<std::byte>(offset & 0xFF);
-    return fragment;
+    return send_bytes(whole_packets(attempt), attempt, bytes);
   }
 
   static int send_fragments(const Case& attempt) {
     const Bytes packet = packet_of(attempt, 120);
     constexpr size_t kCut = 64;
     const int first = send_packet(attempt, fragment_of(packet, 0, kCut, false, attempt.id));
-    const int second = send_packet(attempt, fragment_of(packet, kCut, packet.size() - 20, true, attempt.id));
+    const int second =
+        send_packet(attempt, fragment_of(packet, kCut, size_behind_header(packet, attempt), true, attempt.id));
     return first != 0 ? first : second;
   }
 
+  static size_t size_behind_header(const Bytes& packet, const Case& attempt) {
+    return packet.size() - (domain_of(attempt) == AF_INET ? sizeof(iphdr) : sizeof(ip6_hdr));
+  }
+
   static int send_later_fragment(const Case& attempt) {
-    const Descriptor socket(::socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW));
+    const Descriptor socket = whole_packets(attempt);
+    if (!socket.is_open()) return errno;
     constexpr int kIpNodefrag = 22;  // linux/in.h: else conntrack waits for the first fragment
     const int yes = 1;
-    if (!socket.is_open() || ::setsockopt(socket.get(), IPPROTO_IP, kIpNodefrag, &yes, sizeof yes) != 0) return errno;
+    if (domain_of(attempt) == AF_INET && ::setsockopt(socket.get(), IPPROTO_IP, kIpNodefrag, &yes, sizeof yes) != 0) {
+      return errno;
+    }
     const Bytes packet = packet_of(attempt, 120);
-    return send_bytes(socket, attempt, fragment_of(packet, 64, packet.size() - 20, true, attempt.id));
+    return send_bytes(socket, attempt, fragment_of(packet, 64, size_behind_header(packet, attempt), true, attempt.id));
   }
 
   int join(const Case& attempt) {
-    Descriptor socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    Descriptor socket(::socket(domain_of(attempt), SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (!socket.is_open()) return errno;
-    ip_mreqn request{};
-    attempt.target.address.to_wire(&request.imr_multiaddr);
-    if (::setsockopt(socket.get(), IPPROTO_IP, IP_ADD_MEMBERSHIP, &request, sizeof request) != 0) return errno;
+    int done = 0;
+    if (domain_of(attempt) == AF_INET) {
+      ip_mreqn request{};
+      attempt.target.address.to_wire(&request.imr_multiaddr);
+      done = ::setsockopt(socket.get(), IPPROTO_IP, IP_ADD_MEMBERSHIP, &request, sizeof request);
+    } else {
+      ipv6_mreq request{};
+      attempt.target.address.to_wire(&request.ipv6mr_multiaddr);
+      done = ::setsockopt(socket.get(), IPPROTO_IPV6, IPV6_ADD_MEMBERSHIP, &request, sizeof request);
+    }
+    if (done != 0) return errno;
     kept_.push_back(std::move(socket));
     return 0;
+  }
+
+  /// Whether another's flow has come to be. A machine that stands still gets its time; where rules are why nothing
+  /// comes, the first wait is the only long one.
+  bool wait_for_opener(const Descriptor& socket, short what) {
+    constexpr int kShort = 100;
+    pollfd end{socket.get(), what, 0};
+    const bool is_open = ::poll(&end, 1, opener_patience_) > 0 && (end.revents & POLLERR) == 0;
+    if (!is_open) opener_patience_ = kShort;
+    return is_open;
   }
 
   /// Another's flow gets its answer; then the same port is ours and its peer is asked.
   int reuse(const Case& attempt) {
     const auto as_before = ::setfsuid(attempt.opener.value);
     {
-      const Descriptor first(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+      const Descriptor first(::socket(domain_of(attempt), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
       if (prepare(first.get(), attempt, true) != 0) return EADDRINUSE;
       const host::SocketAddress to(attempt.target);
       const std::array<char, 6> question{};
       if (::connect(first.get(), to.get(), to.length()) != 0) return errno;
       static_cast<void>(::send(first.get(), question.data(), question.size(), 0));
-      pollfd end{first.get(), POLLIN, 0};
-      ::poll(&end, 1, 500);
+      wait_for_opener(first, POLLIN);
     }
     ::setfsuid(static_cast<uid_t>(as_before));
-    const Descriptor second(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    const Descriptor second(::socket(domain_of(attempt), SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (const int error = prepare(second.get(), attempt, true)) return error;
     return send_to(second.get(), attempt);
   }
 
   static int ask_and_go(const Case& attempt) {
-    const Descriptor socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    const Descriptor socket(::socket(domain_of(attempt), SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (const int error = prepare(socket.get(), attempt, true)) return error;
     return send_to(socket.get(), attempt);
   }
 
   int send_into_flow(const Case& attempt) {
     const auto as_before = ::setfsuid(attempt.opener.value);
-    Descriptor flow(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    Descriptor flow(::socket(domain_of(attempt), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (prepare(flow.get(), attempt, true) != 0) return EADDRINUSE;
     const host::SocketAddress to(attempt.target);
     ::connect(flow.get(), to.get(), to.length());
-    pollfd end{flow.get(), POLLOUT, 0};
-    ::poll(&end, 1, 500);
+    const bool is_open = wait_for_opener(flow, POLLOUT);
     ::setfsuid(static_cast<uid_t>(as_before));
-    const int error = send_packet(attempt, packet_of(attempt));
+    // Into a flow that nobody has answered it would be a first packet, which the user may be free to send.
+    const int error = is_open ? send_packet(attempt, packet_of(attempt)) : ETIMEDOUT;
     kept_.push_back(std::move(flow));
     return error;
   }
@@ -308,7 +297,7 @@ class Attempts {
         if (::recv(ends[i].fd, answer.data(), answer.size(), 0) < 0) error = errno;
       }
       tell_({attempt.id, error, error == 0});
-      kept_.push_back(std::move(pending_[i].socket));
+      if (error == 0) kept_.push_back(std::move(pending_[i].socket));
     }
     pending_ = std::move(left);
   }
@@ -323,7 +312,8 @@ class Attempts {
 
   const std::function<void(const Fate&)>& tell_;
   std::vector<Pending> pending_;
-  std::vector<Descriptor> kept_;  ///< Stay open to the end, so that their ports stay theirs.
+  int opener_patience_ = 3000;    ///< Milliseconds.
+  std::vector<Descriptor> kept_;  ///< Of flows that came to be: open to the end, so that they are there for others.
 };
 
 bool needs_privileges(const Case& attempt) {

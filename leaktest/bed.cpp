@@ -104,12 +104,12 @@ class Plugging {
   }
 
   /// All of IPv6 by that cable; nothing where the kernel has no IPv6.
-  void route_ipv6(const InterfaceName& by) {
+  void route_ipv6(const InterfaceName& by, uint32_t metric) {
     const Descriptor socket(::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     if (!socket.is_open()) return;
     in6_rtmsg route{};
     route.rtmsg_flags = RTF_UP;
-    route.rtmsg_metric = 1;
+    route.rtmsg_metric = metric;
     route.rtmsg_ifindex = static_cast<int>(::if_nametoindex(std::string(by.view()).c_str()));
     ::ioctl(socket.get(), SIOCADDRT, &route);
   }
@@ -165,6 +165,7 @@ Result<void> build_host(Bed& bed, const policy::Policy& policy) {
     if (auto done = plug->address(cable, address, 24); !done) return done;
   }
   if (auto done = plug->address(kEth0, kHostV6, 64); !done) return done;
+  if (auto done = plug->address(kEth1, kHostLanV6, 64); !done) return done;
   const Prefix everything = *Prefix::make(IpAddress::v4(0), 0);
   if (auto done = plug->route(everything, kGateway, kEth0, 0); !done) return done;
   // Also by eth1, for sockets that are bound to it.
@@ -172,7 +173,8 @@ Result<void> build_host(Bed& bed, const policy::Policy& policy) {
   for (const Prefix& lan : policy.lan.networks) {
     if (auto done = plug->route(lan, kLanGateway, kEth1, 0); !done) return done;
   }
-  plug->route_ipv6(kEth0);
+  plug->route_ipv6(kEth0, 1);
+  plug->route_ipv6(kEth1, 100);
   for (auto& [name, guest] : bed.guests) {
     const auto& space = *std::ranges::find(policy.namespaces, name, &policy::Namespace::name);
     if (auto done = plug->netlink().add_veth(space.interface, policy::kGuestInterface, guest.space.get()); !done) {
@@ -231,7 +233,10 @@ Result<Bed> Bed::build(const policy::Policy& policy) {
 }
 
 bool is_own(const policy::Policy& policy, const IpAddress& address) {
-  if (address == kHostInternet || address == kHostLan || address == kHostV6 || address == kLoopbackV6) return true;
+  if (address == kHostInternet || address == kHostLan || address == kHostV6 || address == kHostLanV6 ||
+      address == kLoopbackV6) {
+    return true;
+  }
   if (kLoopbackNetV4.contains(address)) return true;
   return std::ranges::any_of(policy.namespaces, [&](const auto& space) { return space.host == address; });
 }
@@ -245,6 +250,26 @@ InterfaceName route_of(const policy::Policy& policy, const IpAddress& destinatio
       Prefix::make(kHostLan, 24)->contains(destination) ||
       std::ranges::any_of(policy.lan.networks, [&](const Prefix& p) { return p.contains(destination); });
   return is_lan ? kEth1 : kEth0;
+}
+
+InterfaceName route_of(const policy::Policy& policy, const IpAddress& destination, const InterfaceName& device) {
+  if (device.empty()) return route_of(policy, destination);
+  // An address of the machine itself is a local route of the cable that has it, and goes by lo.
+  const bool is_of_device = (device == kEth0 && (destination == kHostInternet || destination == kHostV6)) ||
+                            (device == kEth1 && destination == kHostLan) ||
+                            std::ranges::any_of(policy.namespaces, [&](const auto& space) {
+                              return space.interface == device && space.host == destination;
+                            });
+  return is_of_device ? kLoopbackInterface : device;
+}
+
+IpAddress source_of(const policy::Policy& policy, const IpAddress& destination, const InterfaceName& device) {
+  const InterfaceName by = route_of(policy, destination, device);
+  if (destination.family == Family::kIpv6) return by.is_loopback() && destination != kHostV6 ? kLoopbackV6 : kHostV6;
+  if (by.is_loopback()) return kLoopbackNetV4.contains(destination) ? kLoopbackV4 : destination;
+  const auto space = std::ranges::find(policy.namespaces, by, &policy::Namespace::interface);
+  if (space != policy.namespaces.end()) return space->host;
+  return by == kEth1 ? kHostLan : kHostInternet;
 }
 
 }  // namespace tails::leaktest

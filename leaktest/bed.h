@@ -52,13 +52,19 @@ inline constexpr IpAddress kGateway = IpAddress::v4(192, 0, 2, 1);
 inline constexpr IpAddress kHostLan = IpAddress::v4(192, 168, 50, 10);
 inline constexpr IpAddress kLanGateway = IpAddress::v4(192, 168, 50, 1);
 inline constexpr IpAddress kHostV6 = IpAddress::v6(0x20010db800000000, 0x10);
+inline constexpr IpAddress kHostLanV6 = IpAddress::v6(0x20010db800030000, 0x10);
 inline constexpr IpAddress kInternet = IpAddress::v4(198, 51, 100, 7);
 inline constexpr IpAddress kInternetV6 = IpAddress::v6(0x20010db800010000, 7);
-/// An address that is nobody's.
+/// Addresses that are nobody's.
 inline constexpr IpAddress kForeign = IpAddress::v4(203, 0, 113, 99);
+inline constexpr IpAddress kForeignV6 = IpAddress::v6(0x20010db800020000, 0x99);
 
 /// The interface by which `host` sends to that address.
 InterfaceName route_of(const policy::Policy& policy, const IpAddress& destination);
+/// The same of a socket that is bound to `device`, if it is.
+InterfaceName route_of(const policy::Policy& policy, const IpAddress& destination, const InterfaceName& device);
+/// The address that `host` gives to what it sends there.
+IpAddress source_of(const policy::Policy& policy, const IpAddress& destination, const InterfaceName& device = {});
 /// Whether the address is one of `host`'s own.
 bool is_own(const policy::Policy& policy, const IpAddress& address);
 

@@ -24,9 +24,10 @@ enum class Means : uint8_t {
   kRawIcmp,        ///< A raw ICMP socket: an echo request.
   kRawPacket,      ///< A raw socket with IP_HDRINCL: TCP with any flags, or UDP.
   kFragments,      ///< A raw UDP datagram in two fragments.
-  kLaterFragment,  ///< Only a second fragment, kept from reassembly (IP_NODEFRAG).
+  kLaterFragment,  ///< Only a second fragment, of IPv4 kept from reassembly (IP_NODEFRAG).
+  kBehindOptions,  ///< As kRawPacket, with an IPv6 hop-by-hop header before the transport's.
   kRawProtocol,    ///< A raw socket of any other protocol.
-  kJoin,           ///< IP_ADD_MEMBERSHIP: the kernel itself wants to send IGMP.
+  kJoin,           ///< IP_ADD_MEMBERSHIP: the kernel itself wants to send IGMP, or MLD.
   kUdpReuse,       ///< Another user's UDP flow was answered; its port is bound again, its peer is asked.
   kLateAnswer,     ///< Asks by UDP and is gone before the answer: the kernel would send an ICMP error.
   kSynIntoFlow,    ///< Another user's TCP connection is open; a raw SYN with its addresses and ports.
@@ -51,9 +52,9 @@ struct Case {
   Means means = Means::kTcp;
   uint8_t protocol = protocol::kTcp;
   Endpoint target;
-  Endpoint source;  ///< Port: unique in a round for TCP and UDP. Address: present where it is forced.
-  bool has_source_address = false;
-  InterfaceName device{};  ///< SO_BINDTODEVICE; of the sending side.
+  Endpoint source;  ///< Port: unique in a round. Address: the one that the kernel chooses, or a forced one.
+  bool has_source_address = false;  ///< It is forced.
+  InterfaceName device{};           ///< SO_BINDTODEVICE; of the sending side.
   uint8_t tcp_flags = tcp_flag::kSyn;
   uint8_t tos = 0;
   Uid opener{};  ///< kUdpReuse, kSynIntoFlow: whose flow.
@@ -64,6 +65,11 @@ struct Case {
 
   [[nodiscard]] bool may_pass() const { return expected == Expected::kReaches || expected == Expected::kPasses; }
 };
+
+/// Of a flow that another user opened.
+inline bool is_into_flow(const Case& attempt) {
+  return attempt.means == Means::kUdpReuse || attempt.means == Means::kSynIntoFlow;
+}
 
 /// What was seen of a case.
 struct Observation {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <set>
+#include <string>
 #include <vector>
 
 #include "leaktest/places.h"
@@ -35,13 +36,25 @@ class Draft {
   unsigned round_ = 0;
 };
 
-/// Sockets of the machine's accounts: each to every place. `is_quick`: plain TCP and UDP alone.
-void plan_accounts(Draft& draft, const std::vector<policy::User>& users, bool is_quick);
+/// What an account of the machine tries at a port of a place. What is expected of it is not yet said.
+Case case_of(const policy::Policy& policy, const policy::User& user, const Place& place, Means means, uint8_t number,
+             Port port, std::string how);
+/// "TCP 443".
+std::string port_text(uint8_t number, Port port);
+
+/// Sockets of the machine's accounts: each to every place by plain TCP and UDP.
+void plan_accounts(Draft& draft, const std::vector<policy::User>& users);
+/// Raw packets, odd flags, fragments, foreign addresses, other protocols: each account to one place of each kind.
+void plan_odd(Draft& draft, const std::vector<policy::User>& users);
+/// SO_BINDTODEVICE: each account by each cable to one place of each kind.
+void plan_devices(Draft& draft, const std::vector<policy::User>& users);
+/// Ports and connections that another account's flow has.
+void plan_flows_of_others(Draft& draft, const std::vector<policy::User>& users);
 /// Programs in guests, whose own rules hold.
 void plan_guests(Draft& draft);
 /// Packets put on cables: what comes from a guest whose own rules are gone, from the Internet and from the LAN.
 void plan_cables(Draft& draft);
-/// An answer that comes too late makes the kernel itself send an ICMP error, which nobody asked for.
+/// An answer that comes too late for a socket makes the kernel itself send an ICMP error, which nobody asked for.
 void plan_late_answer(Draft& draft, const std::vector<policy::User>& users);
 
 }  // namespace tails::leaktest

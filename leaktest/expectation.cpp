@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "leaktest/bed.h"
+#include "leaktest/places.h"
 #include "policy/decide.h"
 
 namespace tails::leaktest {
@@ -12,16 +13,13 @@ Packet packet_of(const policy::Policy& policy, const Case& attempt, ConnState st
   Packet packet;
   packet.protocol = attempt.protocol;
   packet.destination = attempt.target.address;
-  packet.source = attempt.has_source_address          ? attempt.source.address
-                  : packet.destination == kLoopbackV6 ? kLoopbackV6
-                  : packet.family() == Family::kIpv6  ? kHostV6
-                                                      : kHostInternet;
+  packet.source = attempt.source.address;
   packet.source_port = attempt.source.port;
   packet.destination_port = attempt.target.port;
   packet.tcp_flags = attempt.tcp_flags;
   packet.icmp_type = icmp_type;
   packet.later_fragment = attempt.means == Means::kLaterFragment;
-  packet.out = attempt.device.empty() ? route_of(policy, packet.destination) : attempt.device;
+  packet.out = route_of(policy, packet.destination, attempt.device);
   packet.uid = attempt.uid;
   if (attempt.uid) packet.gid = Gid{attempt.uid->value};
   packet.state = state;
@@ -30,9 +28,7 @@ Packet packet_of(const policy::Policy& policy, const Case& attempt, ConnState st
 
 /// Whether an answer can come back to the socket.
 bool can_be_answered(const Case& attempt) {
-  const IpAddress& to = attempt.target.address;
-  const bool is_for_one = to.family == Family::kIpv6 || ((to.v4_bits() >> 24) < 224 && (to.v4_bits() & 255) != 255);
-  if (!is_for_one || attempt.has_source_address) return false;
+  if (is_for_many(attempt.target.address) || attempt.has_source_address) return false;
   switch (attempt.means) {
     case Means::kTcp:
     case Means::kFastOpen:
@@ -68,6 +64,13 @@ void expect(const policy::Policy& policy, Case& attempt) {
     may_pass |= decision.verdict == Verdict::kAccept;
     if (decision.redirected_to) attempt.arrives_at = *decision.redirected_to;
     attempt.origin = decision.origin;
+  }
+  if (is_into_flow(attempt)) {
+    // Where the other's flow goes; what is sent into it is not redirected anew.
+    Packet first = packet_of(policy, attempt, ConnState::kNew, icmp_type);
+    first.uid = attempt.opener;
+    first.gid = Gid{attempt.opener.value};
+    if (const auto to = policy::decide(policy, first).redirected_to) attempt.arrives_at = *to;
   }
   if (may_pass) {
     attempt.expected = can_be_answered(attempt) ? Expected::kReaches : Expected::kPasses;

@@ -64,7 +64,12 @@ Plan make_plan(const policy::Policy& policy, bool is_quick) {
   cut(policy.services.size(), kMostPlaces, "services");
   if (users.size() > kMostAccounts) users.resize(kMostAccounts);
   users.push_back({"an unknown account", kStranger});
-  plan_accounts(draft, users, is_quick);
+  plan_accounts(draft, users);
+  if (!is_quick) {
+    plan_odd(draft, users);
+    plan_devices(draft, users);
+    plan_flows_of_others(draft, users);
+  }
   plan_guests(draft);
   plan_cables(draft);
   if (!is_quick) plan_late_answer(draft, users);

@@ -1,5 +1,8 @@
 #include "leaktest/sightings.h"
 
+#include <algorithm>
+#include <span>
+
 namespace tails::leaktest {
 namespace {
 
@@ -53,8 +56,7 @@ std::optional<uint32_t> Sightings::case_of(const Frame& frame) const {
 void Sightings::note(Outcome& outcome, std::string_view place, const Frame& frame) const {
   const Case& attempt = outcome.attempt;
   // Of a flow that another user opened, only what bears the case's token is the case's.
-  const bool is_into_flow = attempt.means == Means::kUdpReuse || attempt.means == Means::kSynIntoFlow;
-  if (is_into_flow && !frame.token) return;
+  if (is_into_flow(attempt) && !frame.token) return;
   // What a guest hears of its own.
   if (place == attempt.place) return;
   Observation& seen = outcome.seen;
@@ -76,7 +78,7 @@ void Sightings::note_answer(Outcome& outcome, std::string_view place) {
   if (place == "outside" && !attempt.place.empty()) outcome.seen.is_seen = true;
 }
 
-/// What left the machine and is nobody's attempt.
+/// What left the machine and is nobody's attempt; each kind once.
 void Sightings::note_nobody(const Frame& frame) {
   Outcome outcome;
   outcome.attempt.id = kNobody;
@@ -89,7 +91,11 @@ void Sightings::note_nobody(const Frame& frame) {
   outcome.attempt.origin = policy_.origin;
   outcome.seen.is_seen = true;
   outcome.judgement = Judgement::kLeak;
-  matrix_.outcomes.push_back(std::move(outcome));
+  const std::span known = std::span(matrix_.outcomes).subspan(plan_.cases.size());
+  const bool is_known = std::ranges::any_of(known, [&](const Outcome& other) {
+    return other.attempt.target == outcome.attempt.target && other.attempt.how == outcome.attempt.how;
+  });
+  if (!is_known) matrix_.outcomes.push_back(std::move(outcome));
 }
 
 Matrix Sightings::judge() && {

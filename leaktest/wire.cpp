@@ -13,7 +13,9 @@
 #include <string_view>
 
 #include "leaktest/bed.h"
+#include "leaktest/places.h"
 #include "net/frame_builder.h"
+#include "net/wire.h"
 
 namespace tails::leaktest {
 namespace {
@@ -65,6 +67,31 @@ bool is_answer(std::span<const std::byte> packet) {
   return packet.size() >= text.size() && std::ranges::equal(packet.last(text.size()), text);
 }
 
+/// RFC 8200, sections 3 and 8.1 (the checksum).
+Bytes behind_ipv6_header(const PacketSpec& spec, Bytes transport) {
+  constexpr size_t kHeader = 40, kAddresses = 8;
+  constexpr auto kVersion = std::byte{0x60}, kHopLimit = std::byte{64};
+  const auto length = static_cast<uint16_t>(transport.size());
+  Bytes packet(kHeader);
+  packet[0] = kVersion;
+  packet[4] = static_cast<std::byte>(length >> 8);
+  packet[5] = static_cast<std::byte>(length & 0xFF);
+  packet[6] = static_cast<std::byte>(spec.protocol);
+  packet[7] = kHopLimit;
+  spec.source.to_wire(&packet[kAddresses]);
+  spec.destination.to_wire(&packet[kAddresses + 16]);
+  const size_t at = spec.protocol == protocol::kTcp ? 16 : spec.protocol == protocol::kUdp ? 6 : 0;
+  if (at != 0) {
+    transport[at] = transport[at + 1] = {};
+    const uint32_t pseudo = wire::checksum_add(std::span(packet).subspan(kAddresses));
+    const auto sum = static_cast<uint16_t>(~wire::checksum_add(transport, pseudo + spec.protocol + length));
+    transport[at] = static_cast<std::byte>(sum >> 8);
+    transport[at + 1] = static_cast<std::byte>(sum & 0xFF);
+  }
+  packet.insert(packet.end(), transport.begin(), transport.end());
+  return packet;
+}
+
 sockaddr* generic(sockaddr_ll& address) { return reinterpret_cast<sockaddr*>(&address); }
 
 }  // namespace
@@ -110,9 +137,11 @@ Bytes token_payload(uint32_t id, size_t bytes) {
 }
 
 Bytes compose(const PacketSpec& spec) {
+  const bool is_v4 = spec.destination.family == Family::kIpv4;
   wire::FrameSpec frame;
-  frame.source = spec.source;
-  frame.destination = spec.destination;
+  // Of IPv6 the transport header is made as of IPv4, and its checksum then made anew.
+  frame.source = is_v4 ? spec.source : IpAddress::v4(0);
+  frame.destination = is_v4 ? spec.destination : IpAddress::v4(0);
   frame.protocol = spec.protocol;
   frame.source_port = spec.source_port;
   frame.destination_port = spec.destination_port;
@@ -125,7 +154,10 @@ Bytes compose(const PacketSpec& spec) {
   Bytes bytes = wire::build_frame(frame);
   bytes.erase(bytes.begin(), bytes.begin() + kEthernetHeader);
   bytes.resize(u16(bytes, 2));  // without Ethernet's padding
-  return bytes;
+  if (is_v4) return bytes;
+  constexpr size_t kHeaderV4 = 20;
+  bytes.erase(bytes.begin(), bytes.begin() + kHeaderV4);
+  return behind_ipv6_header(spec, std::move(bytes));
 }
 
 Result<Wire> Wire::open(const Descriptor& space, Role role, bool loopback) {
@@ -185,7 +217,7 @@ Result<std::vector<Frame>> Wire::drain() {
 }
 
 Result<void> Wire::answer(const Frame& frame, std::span<const std::byte> packet) {
-  const bool is_for_one = frame.destination.family == Family::kIpv4 && u8(packet, 16) < 224 && u8(packet, 19) != 255;
+  const bool is_for_one = frame.destination.family == Family::kIpv4 && !is_for_many(frame.destination);
   if (!is_for_one || frame.is_later_fragment || is_answer(packet)) return {};
   PacketSpec reply;
   reply.source = frame.destination;

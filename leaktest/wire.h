@@ -46,7 +46,7 @@ inline constexpr std::string_view kAnswer = "tlk answer";
 /// A token that marks the end of a round.
 inline constexpr uint32_t kEndOfRound = 0xFFFFFFFF;
 
-/// An IPv4 packet from its IP header on, checksums filled in.
+/// An IPv4 packet from its IP header on, checksums filled in; or an IPv6 packet of TCP or UDP.
 struct PacketSpec {
   IpAddress source;
   IpAddress destination;
