@@ -1,7 +1,9 @@
+#include <algorithm>
 #include <map>
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "cli/html_page.h"
 
@@ -98,6 +100,21 @@ std::string matrix_table(const leaktest::Matrix& matrix) {
   return table + "</tbody></table>\n";
 }
 
+/// Accounts that fare alike share an item.
+std::string findings_list(const std::vector<LeakFinding>& findings) {
+  constexpr size_t kMost = 200;
+  std::string list = "<details open><summary>What leaked or is broken</summary>\n<ul class=\"findings\">\n";
+  for (size_t i = 0; i < std::min(kMost, findings.size()); ++i) {
+    const LeakFinding& finding = findings[i];
+    list += fmt::format("<li><b class=\"{}\">{}</b> {} {}</li>\n", finding.kind == Judgement::kLeak ? "bad" : "warn",
+                        finding.kind == Judgement::kLeak ? "✗ leak:" : "! broken:",
+                        escape(fmt::format("{}", fmt::join(finding.users, ", "))), escape(finding.what));
+  }
+  list += "</ul>\n";
+  if (findings.size() > kMost) list += fmt::format("<p>And {} more.</p>\n", findings.size() - kMost);
+  return list + "</details>\n";
+}
+
 }  // namespace
 
 Section leaks(const leaktest::Matrix& matrix) {
@@ -105,13 +122,7 @@ Section leaks(const leaktest::Matrix& matrix) {
   std::string body = tiles(matrix);
   body += is_tight ? "<p class=\"good\">✓ Nothing leaked, and what must work works.</p>\n" : "";
   for (const std::string& notice : matrix.notices) body += fmt::format("<p>{}</p>\n", escape(notice));
-  if (!is_tight) {
-    constexpr size_t kMost = 200;
-    body += fmt::format(
-        "<details open><summary>What leaked or is broken</summary><pre class=\"wrap\" "
-        "tabindex=\"0\">{}</pre></details>\n",
-        escape(leak_findings_text(matrix, Screen(), kMost)));
-  }
+  if (!is_tight) body += findings_list(leak_findings(matrix));
   body +=
       "<p>For each account and destination: <b class=\"good\">●</b> all that was tried gets there, <b "
       "class=\"good\">◐</b> some of it does (the rest is blocked, as it should be), <b class=\"faint\">·</b> all of it "

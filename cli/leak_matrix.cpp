@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <system_error>
 
 #include <fmt/format.h>
@@ -143,26 +144,44 @@ Result<Matrix> try_leaks(const policy::Policy& policy, const ruleset::RuleSet& r
       [&](std::string_view what, size_t done, size_t all) { line.show(what, done, all); });
 }
 
-std::string leak_findings_text(const Matrix& matrix, const Screen& screen, size_t most) {
-  std::string text;
-  size_t shown = 0;
-  const size_t all = matrix.leaks() + matrix.broken();
+std::vector<LeakFinding> leak_findings(const Matrix& matrix) {
+  std::vector<LeakFinding> findings;
   for (const Judgement kind : {Judgement::kLeak, Judgement::kBroken}) {
+    std::map<std::string, size_t> known;
     for (const Outcome& outcome : matrix.outcomes) {
-      if (outcome.judgement != kind || shown == most) continue;
-      ++shown;
+      if (outcome.judgement != kind) continue;
       const leaktest::Case& attempt = outcome.attempt;
-      text += screen.wrap(fmt::format(
-                  "{} {} to {}, {}: {}; expected: {}, because of {} ({})",
-                  kind == Judgement::kLeak ? screen.paint(Ink::kBad, "LEAK  ") : screen.paint(Ink::kWarning, "broken"),
-                  attempt.user, attempt.to, attempt.how, describe(attempt, outcome.seen), describe(attempt.expected),
-                  attempt.origin.entry.empty() ? "the rest" : attempt.origin.entry, to_string(attempt.origin))) +
-              "\n";
+      std::string what =
+          fmt::format("to {}, {}: {}; expected: {}, because of {} ({})", attempt.to, attempt.how,
+                      describe(attempt, outcome.seen), describe(attempt.expected),
+                      attempt.origin.entry.empty() ? "the rest" : attempt.origin.entry, to_string(attempt.origin));
+      const auto [at, is_new] = known.emplace(what, findings.size());
+      if (is_new) findings.push_back({kind, {}, std::move(what)});
+      add_once(findings[at->second].users, attempt.user);
     }
   }
-  if (shown < all) text += fmt::format("... and {} more; --format json lists all\n", all - shown);
+  return findings;
+}
+
+namespace {
+
+/// The first `most` findings, one line each.
+std::string findings_text(const Matrix& matrix, const Screen& screen, size_t most) {
+  const std::vector<LeakFinding> findings = leak_findings(matrix);
+  std::string text;
+  for (size_t i = 0; i < std::min(most, findings.size()); ++i) {
+    const LeakFinding& finding = findings[i];
+    const bool is_leak = finding.kind == Judgement::kLeak;
+    text += screen.wrap(fmt::format("{} {} {}",
+                                    is_leak ? screen.paint(Ink::kBad, "LEAK  ") : screen.paint(Ink::kWarning, "broken"),
+                                    fmt::join(finding.users, ", "), finding.what)) +
+            "\n";
+  }
+  if (findings.size() > most) text += fmt::format("... and {} more; --format json lists all\n", findings.size() - most);
   return text;
 }
+
+}  // namespace
 
 std::string leak_table_text(const Matrix& matrix, const Screen& screen) {
   using Align = TextTable::Align;
@@ -180,7 +199,7 @@ std::string leak_table_text(const Matrix& matrix, const Screen& screen) {
                 row.who.empty() ? Ink::kFaint : Ink::kPlain}});
   }
   constexpr size_t kMany = 40;
-  const std::string findings = leak_findings_text(matrix, screen, kMany);
+  const std::string findings = findings_text(matrix, screen, kMany);
   return table.render(screen) + (findings.empty() ? "" : "\n" + findings);
 }
 

@@ -26,13 +26,20 @@ std::vector<LeakRow> leak_rows(const leaktest::Matrix& matrix);
 /// "amnesia", "guest tbb": who tried, each once, in the plan's order. Pure.
 std::vector<std::string> leak_users(const leaktest::Matrix& matrix);
 
+/// What leaked or is broken alike for several accounts.
+struct LeakFinding {
+  leaktest::Judgement kind;
+  std::vector<std::string> users;  ///< Each once, in the plan's order.
+  std::string what;  ///< "to the Internet, ping: reached; expected: stopped, because of default (p.toml)".
+};
+/// Leaks first. Pure.
+std::vector<LeakFinding> leak_findings(const leaktest::Matrix& matrix);
+
 /// Tries `rules` in a throw-away machine, as `policy` says it should be; guests have the policy's rules. Takes no lock
 /// and leaves no record: nothing of this machine is touched. Where `progress` is a terminal, it shows how far it is.
 Result<leaktest::Matrix> try_leaks(const policy::Policy& policy, const ruleset::RuleSet& rules, bool is_quick,
                                    const Screen* progress);
 
-/// The leaks and what is broken, one line each, the first `most` of them.
-std::string leak_findings_text(const leaktest::Matrix& matrix, const Screen& screen, size_t most);
 /// One line per destination, then the findings.
 std::string leak_table_text(const leaktest::Matrix& matrix, const Screen& screen);
 
