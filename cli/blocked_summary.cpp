@@ -14,7 +14,7 @@ BlockedSummary::Row* BlockedSummary::count(const host::BlockedPacket& packet) {
       if (by_user_.contains(packet.uid) || by_user_.size() < kMostUsers) ++by_user_[packet.uid];
       return nullptr;
     }
-    found = rows_.emplace(key, Row{key, 0, {}, {}}).first;
+    found = rows_.emplace(key, Row{key, 0, {}, {}, {}}).first;
   }
   ++found->second.count;
   return &found->second;

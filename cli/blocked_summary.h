@@ -29,7 +29,8 @@ class BlockedSummary {
     Key key;
     uint64_t count = 0;
     std::string program;  ///< The last that was known.
-    std::string entry;    ///< Of the policy, with its place.
+    std::string entry;    ///< Of the policy.
+    std::string origin;   ///< Its place; empty where it has none.
   };
 
   /// The row of such a packet, counted already; nullptr where there is no room for another row: then it is counted by

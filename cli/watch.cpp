@@ -12,13 +12,13 @@
 
 #include "cli/accounts.h"
 #include "cli/blocked_summary.h"
+#include "cli/blocked_table.h"
 #include "cli/commands.h"
 #include "cli/confinement.h"
 #include "cli/decision.h"
 #include "cli/log.h"
 #include "cli/operand.h"
 #include "cli/packet_words.h"
-#include "cli/text_table.h"
 #include "cli/watching.h"
 #include "confine/confine.h"
 #include "host/blocked_log.h"
@@ -80,7 +80,8 @@ class Watcher {
     if (row == nullptr) return;
     if (row->count == 1) {
       const Entry& entry = entry_of(blocked);
-      row->entry = entry.origin.empty() ? entry.name : fmt::format("{} ({})", entry.name, entry.origin);
+      row->entry = entry.name;
+      row->origin = entry.origin;
     }
     if (!row->program.empty()) return;
     if (const auto program = program_of(blocked)) row->program = program->name;
@@ -106,9 +107,9 @@ class Watcher {
   void end() {
     if (lost_.has_uncounted) tell_uncounted();
     if (is_live_) {
-      draw();
+      draw(true);
     } else if (wants_summary_) {
-      print(invocation_.global.json ? summary_json() : summary_text(kAllRows));
+      print(invocation_.global.json ? summary_json() : summary_text(kAllRows, invocation_.out));
     }
   }
 
@@ -140,11 +141,6 @@ class Watcher {
   std::string user_of(const std::optional<Uid>& uid) const {
     if (!uid) return "the kernel";
     return names_(*uid).value_or(fmt::format("user {}", uid->value));
-  }
-
-  static std::string destination_of(uint8_t number, const Endpoint& to) {
-    const bool has_port = to.port != 0;
-    return fmt::format("{} {}", protocol_text(number), has_port ? endpoint_text(to) : to_string(to.address));
   }
 
   // ---- Line by line ----
@@ -184,7 +180,7 @@ class Watcher {
                        fmt::format("{:02}:{:02}:{:02}.{:03}", time.tm_hour, time.tm_min, time.tm_sec, milliseconds)),
           screen.paint(Ink::kName, user_of(blocked.uid)),
           program ? fmt::format(" ({}, {})", program->name, program->pid) : "",
-          screen.paint(Ink::kStrong, destination_of(blocked.protocol, blocked.destination)), blocked.out.view(),
+          screen.paint(Ink::kStrong, destination_text(blocked.protocol, blocked.destination)), blocked.out.view(),
           entry.origin.empty() ? entry.name : fmt::format("{} ({})", entry.name, entry.origin));
     }
   }
@@ -212,31 +208,36 @@ class Watcher {
 
   // ---- The summary ----
 
-  std::string summary_text(size_t most) const {
-    const Screen& screen = invocation_.out;
-    using Align = TextTable::Align;
-    TextTable table(
-        {{"times", Align::kRight}, {"user"}, {"program"}, {"to"}, {"by"}, {"policy entry", Align::kLeft, true}});
-    const auto rows = summary_.top(most);
-    for (const BlockedSummary::Row& row : rows) {
-      table.add({{fmt::format("{}", row.count), Ink::kStrong},
-                 {user_of(row.key.user), Ink::kName},
-                 {row.program.empty() ? "-" : row.program, row.program.empty() ? Ink::kFaint : Ink::kPlain},
-                 {destination_of(row.key.protocol, row.key.destination)},
-                 {std::string(row.key.out.view())},
-                 {row.entry}});
-    }
-    std::string text = table.empty() ? "" : table.render(screen);
-    if (summary_.rows() > rows.size()) text += fmt::format("... and {} more rows\n", summary_.rows() - rows.size());
+  /// The most frequent on so many lines, and what is to be said of all.
+  std::string summary_text(size_t most_lines, const Screen& screen) const {
+    std::string text;
     if (summary_.without_row() > 0) {
-      text += fmt::format("{} packets of {} users went to still other places, and have no row of their own\n",
-                          summary_.without_row(), summary_.without_row_by_user().size());
+      text += screen.wrap(fmt::format("{} packets of {} users went to still other places, and have no row of their own",
+                                      summary_.without_row(), summary_.without_row_by_user().size())) +
+              "\n";
     }
-    if (lost_.counted > 0) text += screen.paint(Ink::kWarning, lost_text(lost_.counted)) + "\n";
-    if (lost_.has_uncounted) text += screen.paint(Ink::kWarning, kMoreLost) + "\n";
+    if (lost_.counted > 0) text += paint_lines(screen, screen.wrap(lost_text(lost_.counted)));
+    if (lost_.has_uncounted) text += paint_lines(screen, screen.wrap(kMoreLost));
     text += fmt::format("{} blocked\n", summary_.all());
-    return text;
+    // The heading, and how many more there are.
+    const size_t others = lines_of(text) + 2;
+    const auto rows = summary_.top(most_lines > others ? most_lines - others : 1);
+    std::string table = blocked_table(
+        rows, [this](const auto& uid) { return user_of(uid); }, screen);
+    if (summary_.rows() > rows.size()) table += fmt::format("... and {} more rows\n", summary_.rows() - rows.size());
+    return table + text;
   }
+  /// A terminal's colours end at the end of its line.
+  static std::string paint_lines(const Screen& screen, const std::string& text) {
+    std::string painted;
+    for (size_t start = 0; start <= text.size();) {
+      const size_t end = std::min(text.find('\n', start), text.size());
+      painted += screen.paint(Ink::kWarning, text.substr(start, end - start)) + '\n';
+      start = end + 1;
+    }
+    return painted;
+  }
+  static size_t lines_of(const std::string& text) { return static_cast<size_t>(std::ranges::count(text, '\n')); }
 
   std::string summary_json() const {
     Json rows = Json::array();
@@ -249,7 +250,8 @@ class Watcher {
                       {"dst", to_string(row.key.destination.address)},
                       {"dport", row.key.destination.port},
                       {"out", row.key.out.view()},
-                      {"entry", row.entry}});
+                      {"entry", row.entry},
+                      {"origin", row.origin.empty() ? Json(nullptr) : Json(row.origin)}});
     }
     const Json json{{"blocked", summary_.all()},
                     {"lost", lost_.counted},
@@ -259,17 +261,25 @@ class Watcher {
     return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   }
 
-  /// Over what was drawn before; never more lines than the terminal has.
-  void draw() {
+  /// Over what was drawn before, line by line: nothing flickers, nothing scrolls. `is_last`: as many rows as there are,
+  /// to stay.
+  void draw(bool is_last = false) {
     drawn_ = Clock::now();
     winsize size{};
-    constexpr size_t kUsual = 24, kAround = 6;
-    const size_t height = ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 ? size.ws_row : kUsual;
-    const std::string text = summary_text(height > kAround + 1 ? (height - kAround) / 2 + 1 : 1);
-    std::string out = lines_drawn_ > 0 ? fmt::format("\033[{}A\r\033[J", lines_drawn_) : "";
-    out += text;
-    lines_drawn_ = static_cast<size_t>(std::ranges::count(text, '\n'));
-    print(out);
+    const bool is_known = ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 1 && size.ws_col > 0;
+    if (!is_known) size = {24, 80, 0, 0};
+    const Screen screen(invocation_.out.has_colour(), size.ws_col);
+    const std::string text = summary_text(is_last ? kAllRows : size.ws_row - 1U, screen);
+    std::string out;
+    if (lines_drawn_ > 0) {
+      // Where the terminal was made smaller, what was drawn is no longer where it was.
+      const bool is_as_before = size.ws_col == size_drawn_.ws_col && size.ws_row == size_drawn_.ws_row;
+      out = is_as_before ? fmt::format("\033[{}A\r", lines_drawn_) : "\033[H";
+    }
+    for (const char c : text) out += c == '\n' ? "\033[K\n" : std::string(1, c);
+    print(out + "\033[J");
+    lines_drawn_ = lines_of(text);
+    size_drawn_ = size;
   }
 
   const Invocation& invocation_;
@@ -286,6 +296,7 @@ class Watcher {
   bool is_uncounted_told_ = false;
   Clock::time_point drawn_{};
   size_t lines_drawn_ = 0;
+  winsize size_drawn_{};
 };
 
 Result<std::unique_ptr<host::BlockedLog>> open_log(const policy::Blocked& blocked) {

@@ -24,6 +24,9 @@ std::optional<uint8_t> protocol_of(std::string_view text) {
   return number<uint8_t>(text);
 }
 
+/// IPv6 headers for the hops, the way, the pieces and the destination.
+bool is_extension(uint8_t number) { return number == 0 || number == 43 || number == 44 || number == 60; }
+
 /// Sets what "KEY=value" or a bare word like "SYN" says; what is not known is of no interest.
 void take_word(std::string_view word, BlockedPacket& packet, bool& has_addresses, bool& has_protocol) {
   const size_t equals = word.find('=');
@@ -93,6 +96,14 @@ std::optional<BlockedPacket> read_blocked_packet(std::span<const std::byte> byte
     packet.protocol = u8(6);
     packet.source.address = IpAddress::from_wire(Family::kIpv6, &bytes[8]);
     packet.destination.address = IpAddress::from_wire(Family::kIpv6, &bytes[24]);
+    // What says more of the way stands before the transport (RFC 8200, section 4).
+    while (has_transport && is_extension(packet.protocol) && bytes.size() >= header + 8) {
+      constexpr uint8_t kFragment = 44;
+      const bool is_fragment = packet.protocol == kFragment;
+      if (is_fragment) has_transport = u8(header + 2) == 0 && (u8(header + 3) & 0xF8) == 0;
+      packet.protocol = u8(header);
+      header += is_fragment ? 8 : (size_t{u8(header + 1)} + 1) * 8;
+    }
   } else {
     return std::nullopt;
   }

@@ -5,6 +5,7 @@
 #include <net/if.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -22,7 +23,10 @@ namespace {
 tl::unexpected<Error> refused(const std::string& what, int number) {
   const char* remedy = "";
   if (number == EPERM) remedy = "Run as root.";
-  if (number == EBUSY) remedy = "Another program reads this group: end it, or let the policy log to another group.";
+  // Of a group that another socket reads the kernel says EPERM (nfulnl_recv_config).
+  if (number == EBUSY || (number == EPERM && ::geteuid() == 0)) {
+    remedy = "Another program reads this group: end it, or let the policy log to another group.";
+  }
   return fail(ErrorKind::kRefused, what + ": " + errno_words(number), remedy, number);
 }
 
