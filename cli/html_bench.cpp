@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <optional>
 #include <utility>
@@ -49,6 +50,13 @@ Measures measures_of(const Json& document) {
   return measures;
 }
 
+/// As exact as anybody reads it: four digits, or all that stand before the point.
+std::string number_text(double value) {
+  constexpr double kFourDigits = 1000;
+  if (value == std::floor(value)) return fmt::format("{}", value);
+  return std::abs(value) < kFourDigits ? fmt::format("{:.4g}", value) : fmt::format("{:.0f}", value);
+}
+
 std::string chart(const std::string& measure, const std::vector<std::pair<std::string, double>>& bars) {
   double most = 0;
   for (const auto& [name, value] : bars) most = std::max(most, value);
@@ -59,7 +67,7 @@ std::string chart(const std::string& measure, const std::vector<std::pair<std::s
   for (const auto& [name, value] : bars) {
     table += fmt::format(
         "<tr><th scope=\"row\">{}</th><td><span class=\"bar\" style=\"--part:{:.3f}\"></span>{}</td></tr>\n",
-        escape(name), most > 0 ? std::max(0.0, value) / most : 0, value);
+        escape(name), most > 0 ? std::max(0.0, value) / most : 0, number_text(value));
   }
   return table + "</tbody></table>\n";
 }

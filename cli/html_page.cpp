@@ -26,6 +26,7 @@ a{color:var(--a)}nav ul{display:flex;flex-wrap:wrap;gap:.25rem 1rem;list-style:n
 table{border-collapse:collapse;width:100%;font-size:.9rem;overflow-wrap:normal}caption{text-align:left;padding:.5rem 0;color:var(--faint)}
 th,td{position:relative;padding:.3rem .6rem;text-align:left;vertical-align:top;border-top:1px solid var(--line)}thead th{border-top:0}tbody th{font-weight:400}
 ul.plain{list-style:none;margin:0;padding:0}
+.findings{list-style:none;margin:0;padding:.3rem .8rem;background:var(--card);border-radius:.5rem;font-size:.9rem}.findings li{padding:.25rem 0}
 td.good,td.bad,td.warn{white-space:nowrap}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
 .cards tbody th{font-weight:700}.counters tbody th{font-weight:400}.rest{display:none}
 .matrix td{text-align:center}.matrix tbody th{position:sticky;left:0;background:var(--ground);min-width:9rem;max-width:14rem}
@@ -33,12 +34,12 @@ td.good,td.bad,td.warn{white-space:nowrap}td.n,th.n{text-align:right;font-varian
 details{margin:.5rem 0}summary{cursor:pointer;padding:.3rem 0}
 pre{overflow-x:auto;background:var(--card);border-radius:.5rem;padding:.6rem;font-size:.85rem}pre.wrap{white-space:pre-wrap}
 svg{display:block;max-width:100%}svg.wide{max-width:none;min-width:38rem;width:100%;height:auto}
-svg text{fill:var(--ink);font:13px system-ui,sans-serif}svg .t{fill:var(--faint)}
+svg.narrow{display:none}svg text{fill:var(--ink);font:13px system-ui,sans-serif}svg .t{fill:var(--faint)}
 svg path{fill:none;stroke-width:1.5;opacity:.75}svg .a{stroke:var(--a)}svg .b{stroke:var(--b)}svg .c{stroke:var(--c);stroke-dasharray:5 3}
 .bars{table-layout:fixed;margin:.5rem 0 1rem}.bars th,.bars td{border:0;padding:.15rem .6rem .15rem 0}.bars th{width:35%;overflow-wrap:anywhere}.bar{display:inline-block;height:.8rem;margin-right:.5rem;background:var(--a);border-radius:.15rem;width:calc((100% - 6rem)*var(--part));vertical-align:middle}
 .plot{display:block;width:100%;min-width:38rem;height:auto;background:#fff}@media(prefers-color-scheme:dark){.plot{filter:invert(.9) hue-rotate(180deg)}}
 @media(max-width:40rem){
-.roomy{display:none}
+.roomy,svg.wide{display:none}svg.narrow{display:block;width:100%;height:auto;max-width:26rem;margin:0 auto}svg.narrow text{font-size:12px}
 .cards,.cards tbody,.matrix,.matrix tbody{display:block}
 .cards thead,.matrix thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 .cards tr,.matrix tr{display:flex;flex-wrap:wrap;gap:0 .75rem;padding:.4rem .6rem;border-top:1px solid var(--line)}.cards tr:first-child,.matrix tr:first-child{border-top:0}

@@ -60,39 +60,73 @@ std::vector<std::string> each_once(const std::vector<Grant>& grants, Get get) {
   return names;
 }
 
-std::string picture(const std::vector<Grant>& grants, const std::vector<std::string>& users) {
+/// The same picture for a wide and for a narrow screen, which shows one of them.
+struct Shape {
+  const char* name;  ///< Of the element's class, and behind its ids.
+  size_t width;
+  size_t left, right;  ///< Between them run the lines.
+  size_t row;
+  size_t most;  ///< Characters on one line of a label.
+};
+constexpr Shape kWide{"wide", 760, 220, 480, 26, 60};
+constexpr Shape kNarrow{"narrow", 328, 112, 196, 40, 17};
+
+/// Broken behind spaces and hyphens where it is longer than `most`.
+std::vector<std::string> broken(std::string_view text, size_t most) {
+  std::vector<std::string> lines;
+  while (text.size() > most) {
+    const size_t at = text.find_last_of(" -", most - 1);
+    const size_t length = at == std::string_view::npos ? most : at + 1;
+    lines.emplace_back(text.substr(0, length));
+    text.remove_prefix(length);
+  }
+  lines.emplace_back(text);
+  return lines;
+}
+
+std::string label(const std::string& text, size_t x, size_t y, const char* anchor, const Shape& shape) {
+  constexpr size_t kLine = 14;
+  const std::vector<std::string> lines = broken(text, shape.most);
+  std::string svg = fmt::format("<text text-anchor=\"{}\">", anchor);
+  for (size_t i = 0; i < lines.size(); ++i) {
+    svg += fmt::format("<tspan x=\"{}\" y=\"{}\">{}</tspan>", x, y + 4 + i * kLine - (lines.size() - 1) * kLine / 2,
+                       escape(lines[i]));
+  }
+  return svg + "</text>\n";
+}
+
+std::string picture(const std::vector<Grant>& grants, const std::vector<std::string>& users, const Shape& shape) {
   const auto places = each_once(grants, [](const Grant& g) { return g.to; });
-  constexpr size_t kRow = 26, kTop = 34, kWidth = 760, kLeft = 220, kRight = 480;
+  constexpr size_t kTop = 34, kGap = 8;
   const size_t rows = std::max(users.size(), places.size());
   // The shorter column is spread over the height of the longer.
   const auto y_of = [&](size_t index, size_t count) {
-    return kTop + kRow / 2 + (count == 0 ? 0 : (2 * index + 1) * rows * kRow / (2 * count)) - kRow / 2;
+    return kTop + (count == 0 ? 0 : (2 * index + 1) * rows * shape.row / (2 * count));
   };
   const auto index_of = [](const std::vector<std::string>& names, const std::string& name) {
     return static_cast<size_t>(std::distance(names.begin(), std::ranges::find(names, name)));
   };
   std::string svg = fmt::format(
-      "<svg class=\"wide\" viewBox=\"0 0 {0} {1}\" width=\"{0}\" height=\"{1}\" role=\"img\" aria-labelledby=\"reach-t "
-      "reach-d\">\n<title id=\"reach-t\">Who may reach what</title>\n<desc id=\"reach-d\">{2} grants of {3} accounts "
-      "and guests to {4} destinations; the table below says the same.</desc>\n<text class=\"t\" x=\"{5}\" y=\"16\" "
-      "text-anchor=\"end\">accounts, guests</text><text class=\"t\" x=\"{6}\" y=\"16\">may reach</text>\n",
-      kWidth, kTop + rows * kRow + 8, grants.size(), users.size(), places.size(), kLeft - 8, kRight + 8);
+      "<svg class=\"{0}\" viewBox=\"0 0 {1} {2}\" width=\"{1}\" height=\"{2}\" role=\"img\" "
+      "aria-labelledby=\"reach-t-{0} reach-d-{0}\">\n<title id=\"reach-t-{0}\">Who may reach what</title>\n<desc "
+      "id=\"reach-d-{0}\">{3} grants of {4} accounts and guests to {5} destinations; the table below says the "
+      "same.</desc>\n<text class=\"t\" x=\"{6}\" y=\"16\" text-anchor=\"end\">accounts, guests</text><text "
+      "class=\"t\" x=\"{7}\" y=\"16\">may reach</text>\n",
+      shape.name, shape.width, kTop + rows * shape.row + kGap, grants.size(), users.size(), places.size(),
+      shape.left - kGap, shape.right + kGap);
   for (const Grant& grant : grants) {
     const size_t from = y_of(index_of(users, grant.who), users.size());
     const size_t to = y_of(index_of(places, grant.to), places.size());
-    constexpr size_t kMiddle = (kLeft + kRight) / 2;
     svg +=
         fmt::format("<path class=\"{0}\" d=\"M{1} {2}C{3} {2} {3} {4} {5} {4}\"><title>{6}</title></path>\n",
-                    grant.kind, kLeft, from, kMiddle, to, kRight,
+                    grant.kind, shape.left, from, (shape.left + shape.right) / 2, to, shape.right,
                     escape(fmt::format("{} to {}{}{}", grant.who, grant.to, grant.how.empty() ? "" : ": ", grant.how)));
   }
   for (size_t i = 0; i < users.size(); ++i) {
-    svg += fmt::format("<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text>\n", kLeft - 8, y_of(i, users.size()) + 4,
-                       escape(users[i]));
+    svg += label(users[i], shape.left - kGap, y_of(i, users.size()), "end", shape);
   }
   for (size_t i = 0; i < places.size(); ++i) {
-    svg +=
-        fmt::format("<text x=\"{}\" y=\"{}\">{}</text>\n", kRight + 8, y_of(i, places.size()) + 4, escape(places[i]));
+    svg += label(places[i], shape.right + kGap, y_of(i, places.size()), "start", shape);
   }
   return svg + "</svg>\n";
 }
@@ -104,11 +138,11 @@ Section reach(const policy::Policy& policy) {
   const auto users = each_once(grants, [](const Grant& g) { return g.who; });
   std::string lan;
   for (const Prefix& network : policy.lan.networks) lan += (lan.empty() ? "" : ", ") + to_string(network);
-  // On a narrow screen the picture would be too small to read: there is the table.
   std::string body =
-      "<p>What is not named here is blocked.</p>\n<div class=\"roomy\"><p>Solid lines lead to the Internet or to local "
-      "services, dashed ones come from guests (network namespaces).</p>\n" +
-      region("Picture: who may reach what", picture(grants, users)) + "</div>\n";
+      "<p>What is not named here is blocked.</p>\n<p>Solid lines lead to the Internet or to local services, dashed "
+      "ones "
+      "come from guests (network namespaces).</p>\n" +
+      region("Picture: who may reach what", picture(grants, users, kWide) + picture(grants, users, kNarrow));
   if (!lan.empty()) {
     body += fmt::format("<p>Besides, every account may reach the LAN ({}), but not its ports {}.</p>\n", escape(lan),
                         escape(grants_text(policy.lan.closed)));

@@ -169,12 +169,13 @@ class Page(unittest.TestCase):
         self.assertEqual(document["tried"], len(document["cases"]))
         shown = {element["data-key"]: element.text for element in self.page.everything() if element["data-key"]}
         self.assertEqual(shown, {key: str(document[key]) for key in ("tried", "leaks", "broken", "packets_on_cables")})
-        wanted = collections.defaultdict(lambda: [0, 0])
+        wanted = collections.defaultdict(lambda: [0, 0, 0])
         for case in document["cases"]:
             cell = wanted[case["to"], case["user"]]
             cell[0] += case["ok"] and case["expected"] in ("reaches", "passes")
             cell[1] += 1
-        found, signs = {}, {}
+            cell[2] += not case["ok"]
+        found, signs, leaks, broken = {}, {}, {}, {}
         table, = self.page.classed("matrix")
         users = [cell.text for cell in next(table.all("tr")).all("th")][1:]
         self.assertEqual(set(users), {case["user"] for case in document["cases"]})
@@ -187,38 +188,132 @@ class Page(unittest.TestCase):
                     continue
                 self.assertEqual(cell["data-user"], user)
                 said, = cell.classed("said")
-                numbers = re.fullmatch(r"(\d+) of (\d+)", said.text)
-                found[to, user] = [int(numbers[1]), int(numbers[2])]
+                numbers = [int(number or 0) for number in re.fullmatch(
+                    r"(\d+) of (\d+)(?:, (\d+) leaked)?(?:, (\d+) broken)?", said.text).groups()]
+                leaks[to, user], broken[to, user] = numbers[2:]
+                found[to, user] = [numbers[0], numbers[1], sum(numbers[2:])]
                 signs[to, user] = next(cell.all("b")).text
-            blocked = sum(found[to, user][0] == 0 for user in users if (to, user) in found)
+            blocked = sum(found[to, user][::2] == [0, 0] for user in users if (to, user) in found)
             rest = [cell.text for cell in row.all("td") if "rest" in cell["class"].split()]
             self.assertEqual([re.search(r"\d+", text)[0] for text in rest], [str(blocked)] if blocked else [], to)
         self.assertEqual(found, dict(wanted))
-        for key, (through, tried) in wanted.items():
-            self.assertEqual(signs[key], "·" if through == 0 else "●" if through == tried else "◐", key)
+        self.assertEqual(sum(leaks.values()), document["leaks"])
+        self.assertEqual(sum(broken.values()), document["broken"])
+        for key, (through, tried, _) in wanted.items():
+            good = "·" if through == 0 else "●" if through == tried else "◐"
+            self.assertEqual(signs[key], "✗" if leaks[key] else "!" if broken[key] else good, key)
 
-    def test_report(self):
-        subprocess.run([PROGRAM, "-q", "--user-map", ACCOUNTS, "apply"], check=True)
-        subprocess.run([PROGRAM, "-q", "--user-map", ACCOUNTS, "report", "--quick", "--bench", RESULTS, "--html",
-                        "/run/report.html"], check=True)
+    def has_the_measurements(self):
+        """Each bar is as long as its number says, the longest of a chart is the whole, and each number is one of its
+        document."""
+        def values(name):
+            """Of (measure, of what): all numbers that the document has under these names."""
+            found = collections.defaultdict(list)
+
+            def take(of, row):
+                for measure, value in row.items():
+                    value = value.get("median") if isinstance(value, dict) else value
+                    if isinstance(value, (int, float)):
+                        found[measure, of].append(value)
+
+            with open(f"{RESULTS}/{name}.json", encoding="utf-8") as file:
+                for part in json.load(file).values():
+                    if isinstance(part, list):
+                        for row in part:
+                            if isinstance(row, dict) and "name" in row:
+                                take(row["name"], row)
+                    elif isinstance(part, dict):
+                        for of, row in part.items():
+                            if isinstance(row, dict):
+                                take(of, row)
+            return found
+
+        charts, known = 0, {}
+        section, = [section for section in self.page.all("section") if section["id"] == "bench"]
+        for part in section.all("h3", "table"):
+            if part.name == "h3":
+                known = {} if part.text.endswith(".svg") else values(part.text)
+                continue
+            charts += 1
+            measure = next(part.all("caption")).text
+            bars = [(next(row.all("th")).text, cell, float(cell.text))
+                    for row in part.all("tr") for cell in row.all("td")]
+            most = max(value for _, _, value in bars)
+            for of, cell, value in bars:
+                length = float(re.search(r"--part:([\d.]+)", cell.classed("bar")[0]["style"])[1])
+                self.assertAlmostEqual(length, value / most, delta=0.002)
+                self.assertTrue(any(abs(value - true) <= 1e-3 * abs(true) for true in known[measure, of]),
+                                (measure, of, value, known[measure, of]))
+        self.assertGreater(charts, 3)
+        self.assertTrue(list(self.page.all("img")), "the plots are missing")
+
+    def has_the_picture(self):
+        """Both pictures of who may reach what, for wide and for narrow screens, say what the table says."""
+        section, = [section for section in self.page.all("section") if section["id"] == "reach"]
+        said = sorted((next(row.all("th")).text, item.text) for row in section.all("tr") for item in row.all("li"))
+        self.assertGreater(len(said), 10)
+        pictures = list(section.all("svg"))
+        self.assertEqual([picture["class"] for picture in pictures], ["wide", "narrow"])
+        for picture in pictures:
+            lines = sorted(tuple(next(path.all("title")).text.replace(":", "", 1).split(" to ", 1))
+                           for path in picture.all("path"))
+            self.assertEqual([f"{who} {to}" for who, to in lines], [f"{who} {to}" for who, to in said])
+
+    def report(self, *words, status=0):
+        done = subprocess.run([PROGRAM, "-q", "--user-map", ACCOUNTS, "report", "--quick", "--bench", RESULTS, "--html",
+                               "/run/report.html", *words], check=False)
+        self.assertEqual(done.returncode, status)
         with open("/run/report.html", encoding="utf-8") as file:
             self.read(file.read())
         self.is_closed()
         self.is_for_everybody()
         self.has_the_matrix()
+
+    def test_report_of_rules_that_leak(self):
+        """Rules in force that are not the policy's are what is proved and tried, each failure with a packet."""
+        subprocess.run([PROGRAM, "-q", "--user-map", ACCOUNTS, "apply"], check=True)
+        subprocess.run(["iptables-legacy", "-I", "OUTPUT", "1", "-p", "udp", "-j", "ACCEPT"], check=True)
+        try:
+            self.report(status=1)
+        finally:
+            subprocess.run(["iptables-legacy", "-D", "OUTPUT", "1"], check=True)
+        self.assertIn("Proved and tried: the rules in force. ✗ Something does not hold", self.page.text)
+        failed = [each for each in self.documents["proof"]["properties"] if not each["holds"]]
+        self.assertIn("non-tcp-internet", [each["name"] for each in failed])
+        shown = [json.loads(text.text) for text in self.page.all("pre")]
+        self.assertEqual(shown, [each["counterexample"] for each in failed if each.get("counterexample")])
+        self.assertIn("udp", [packet["proto"] for packet in shown])
+        self.assertGreater(self.documents["leaktest"]["leaks"], 5)
+        self.assertEqual(self.documents["status"]["state"], "drift")
+        # Accounts that fare alike share a line; all of them are there.
+        listed = [item.text for item in self.page.classed("findings")[0].all("li")]
+        for case in self.documents["leaktest"]["cases"]:
+            if not case["ok"]:
+                self.assertTrue(any(case["user"] in item and f"to {case['to']}, {case['how']}: {case['observed']}" in item
+                                    for item in listed), case)
+
+    def test_report_of_other_rules(self):
+        """Rules that are named are proved and tried, and it is said that they are not those in force."""
+        self.report("tails-classic", status=1)
+        self.assertIn("not the rules in force", self.page.text)
+
+    def test_file_that_cannot_be_written(self):
+        for path, reason in (("/nowhere/r.html", "no such file or directory (ENOENT)"), ("/run", "is a directory (EISDIR)")):
+            done = subprocess.run([PROGRAM, "-q", "report", "--html", path], check=False, capture_output=True, text=True)
+            self.assertEqual(done.returncode, 3)
+            self.assertEqual(done.stderr, f"tails-iptc: cannot write {path}: {reason}\n  Name a file in a folder that is "
+                                          "there and that you may write to. No page was written.\n")
+
+    def test_report(self):
+        subprocess.run([PROGRAM, "-q", "--user-map", ACCOUNTS, "apply"], check=True)
+        self.report()
+        self.has_the_picture()
+        self.has_the_measurements()
+        self.assertIn("Proved and tried: the rules in force. ✓", self.page.text)
         self.assertEqual(self.text.count("✓ holds"), len(self.documents["proof"]["properties"]))
         counted = [[int(cell.text) for cell in row.all("td") if cell["data-unit"]]
                    for row in self.page.classed("counters")[0].all("tr")][1:]
         self.assertEqual(counted, [[entry["packets"], entry["bytes"]] for entry in self.documents["status"]["entries"]])
-        # Each bar is as long as its number says; the longest of a chart is the whole.
-        charts = [[(float(re.search(r"--part:([\d.]+)", cell.classed("bar")[0]["style"])[1]), float(cell.text))
-                   for cell in table.all("td")] for table in self.page.classed("bars")]
-        self.assertGreater(len(charts), 3)
-        for bars in charts:
-            most = max(value for _, value in bars)
-            for part, value in bars:
-                self.assertAlmostEqual(part, value / most, delta=0.001)
-        self.assertTrue(list(self.page.all("img")), "the plots are missing")
 
     def test_leaktest(self):
         done = subprocess.run([PROGRAM, "-q", "--user-map", ACCOUNTS, "leaktest", "--quick", "--format", "html"],
