@@ -21,6 +21,7 @@ Sightings::Sightings(const policy::Policy& policy, const Plan& plan, const Bed& 
 }
 
 void Sightings::begin_round(unsigned round) {
+  before_ = std::move(by_port_);
   by_port_.clear();
   for (const Case& attempt : plan_.cases) {
     if (attempt.round == round) by_port_[attempt.source.port] = attempt.id;
@@ -48,9 +49,18 @@ void Sightings::see(std::string_view place, const Frame& frame) {
 std::optional<uint32_t> Sightings::case_of(const Frame& frame) const {
   if (frame.token && *frame.token < plan_.cases.size()) return *frame.token;
   if (!has_ports(frame)) return std::nullopt;
-  const auto named = by_port_.find(frame.source_port);
-  if (named == by_port_.end()) return std::nullopt;
-  return named->second;
+  // What the kernel says late of a flow of the round before (a reset, say) is not of the case that has the port now.
+  const auto find = [&](const std::map<Port, uint32_t>& round, bool has_target) -> std::optional<uint32_t> {
+    const auto named = round.find(frame.source_port);
+    if (named == round.end()) return std::nullopt;
+    const Case& attempt = plan_.cases[named->second];
+    const bool is_target =
+        frame.destination == attempt.target.address || frame.destination == attempt.arrives_at.address;
+    return is_target || !has_target ? std::optional(named->second) : std::nullopt;
+  };
+  auto found = find(by_port_, true);
+  if (!found) found = find(before_, true);
+  return found ? found : find(by_port_, false);
 }
 
 void Sightings::note(Outcome& outcome, std::string_view place, const Frame& frame) const {

@@ -41,6 +41,7 @@ class Sightings {
   const Bed& bed_;
   Matrix matrix_;
   std::map<Port, uint32_t> by_port_;
+  std::map<Port, uint32_t> before_;  ///< Of the round before.
 };
 
 }  // namespace tails::leaktest

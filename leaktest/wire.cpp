@@ -9,8 +9,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <string_view>
+#include <thread>
 
 #include "leaktest/bed.h"
 #include "leaktest/places.h"
@@ -250,8 +252,14 @@ Result<void> Wire::inject(const InterfaceName& interface, std::span<const std::b
   to.sll_ifindex = at->first;
   to.sll_halen = ETH_ALEN;
   std::copy(kCableMac.begin(), kCableMac.end(), to.sll_addr);
-  if (::sendto(socket_.get(), packet.data(), packet.size(), 0, generic(to), sizeof to) < 0) {
-    return refused("cannot put a packet on " + std::string(interface.view()), errno);
+  // A processor that is behind with what it received takes no more for a while (netdev_max_backlog).
+  constexpr int kMostTries = 2000;
+  constexpr std::chrono::milliseconds kWait{1};
+  for (int tries = 0; ::sendto(socket_.get(), packet.data(), packet.size(), 0, generic(to), sizeof to) < 0; ++tries) {
+    if (errno != ENOBUFS || tries == kMostTries) {
+      return refused("cannot put a packet on " + std::string(interface.view()), errno);
+    }
+    std::this_thread::sleep_for(kWait);
   }
   return {};
 }

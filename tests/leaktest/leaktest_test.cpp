@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <functional>
 #include <string_view>
+#include <thread>
 
 #include "iptc/files.h"
 #include "iptc/kernel/kernel.h"
@@ -132,15 +133,15 @@ TEST_F(LeakTests, FindsPlantedFaults) {
   for (size_t i = 0; i < all.size(); i += step) faults.push_back(&all[i]);
 
   // A run mostly waits, so several go on at once, each in a machine and a process of its own.
-  constexpr size_t kWorkers = 6;
+  const size_t worker_count = 3 * std::thread::hardware_concurrency();
   std::array<int, 2> ends{};
   ASSERT_EQ(pipe2(ends.data(), O_CLOEXEC), 0);
   std::vector<pid_t> workers;
-  for (size_t first = 0; first < kWorkers; ++first) {
+  for (size_t first = 0; first < worker_count; ++first) {
     const pid_t worker = fork();
     ASSERT_GE(worker, 0);
     if (worker == 0) {
-      const auto done = try_faults(*policy, faults, first, kWorkers, [&](const Found& found) {
+      const auto done = try_faults(*policy, faults, first, worker_count, [&](const Found& found) {
         if (write(ends[1], &found, sizeof found) != sizeof found) _exit(1);
       });
       if (!done) std::fprintf(stderr, "%s\n", done.error().message.c_str());
