@@ -51,21 +51,21 @@ class Layout {
     }
     if (screen_ == 0) return;
     // What matters least gives way first: never how often, who and where to.
-    constexpr size_t kNarrowEntry = 10, kNarrowUser = 8, kNarrowTo = 12, kWideProgram = 12;
-    shrink(kProgram, kWideProgram);
+    constexpr size_t kProgramName = 12, kLongUser = 14, kShortUser = 8, kShortEntry = 10, kShortTo = 12;
+    shrink(kProgram, kProgramName);
     leave_out(kBy);
-    shrink(kEntry, kNarrowEntry);
+    shrink(kUser, kLongUser);
     leave_out(kProgram);
-    shrink(kUser, kNarrowUser);
+    shrink(kEntry, kShortEntry);
+    shrink(kUser, kShortUser);
     leave_out(kEntry);
-    shrink(kTo, kNarrowTo);
+    shrink(kTo, kShortTo);
   }
 
-  [[nodiscard]] size_t excess() const {
+  [[nodiscard]] size_t total() const {
     size_t total = 0;
     for (const Column& column : columns_) total += column.width == 0 ? 0 : column.width + kGap;
-    total -= std::min(total, kGap);
-    return screen_ == 0 || total <= screen_ ? 0 : total - screen_;
+    return total - std::min(total, kGap);
   }
 
   std::string line(const Line& line, const Screen& screen, bool is_heading) const {
@@ -89,6 +89,7 @@ class Layout {
   }
 
  private:
+  [[nodiscard]] size_t excess() const { return total() <= screen_ ? 0 : total() - screen_; }
   void leave_out(size_t column) {
     if (excess() > 0) columns_[column].width = 0;
   }
@@ -106,6 +107,18 @@ class Layout {
                                          {"policy entry", Ink::kPlain}}};
 };
 
+std::vector<Line> lines_of(const std::vector<BlockedSummary::Row>& rows, const NameOfUser& name_of_user,
+                           bool with_origin) {
+  std::vector<Line> lines;
+  for (const BlockedSummary::Row& row : rows) {
+    const bool has_origin = with_origin && !row.origin.empty();
+    lines.push_back({fmt::format("{}", row.count), name_of_user(row.key.user), row.program,
+                     destination_text(row.key.protocol, row.key.destination), std::string(row.key.out.view()),
+                     has_origin ? fmt::format("{} ({})", row.entry, row.origin) : row.entry});
+  }
+  return lines;
+}
+
 }  // namespace
 
 std::string destination_text(uint8_t number, const Endpoint& to) {
@@ -114,13 +127,10 @@ std::string destination_text(uint8_t number, const Endpoint& to) {
 
 std::string blocked_table(const std::vector<BlockedSummary::Row>& rows, const NameOfUser& name_of_user,
                           const Screen& screen) {
-  std::vector<Line> lines;
-  for (const BlockedSummary::Row& row : rows) {
-    lines.push_back({fmt::format("{}", row.count), name_of_user(row.key.user), row.program,
-                     destination_text(row.key.protocol, row.key.destination), std::string(row.key.out.view()),
-                     row.origin.empty() ? row.entry : fmt::format("{} ({})", row.entry, row.origin)});
-  }
-  if (lines.empty()) return "";
+  if (rows.empty()) return "";
+  std::vector<Line> lines = lines_of(rows, name_of_user, true);
+  const bool is_too_wide = screen.width() != 0 && Layout(lines, 0).total() > screen.width();
+  if (is_too_wide) lines = lines_of(rows, name_of_user, false);
   const Layout layout(lines, screen.width());
   std::string text = layout.line(layout.headings(), screen, true);
   for (const Line& line : lines) text += layout.line(line, screen, false);

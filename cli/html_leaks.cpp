@@ -3,7 +3,6 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "cli/html_page.h"
 
@@ -107,8 +106,8 @@ std::string findings_list(const std::vector<LeakFinding>& findings) {
   for (size_t i = 0; i < std::min(kMost, findings.size()); ++i) {
     const LeakFinding& finding = findings[i];
     list += fmt::format("<li><b class=\"{}\">{}</b> {} {}</li>\n", finding.kind == Judgement::kLeak ? "bad" : "warn",
-                        finding.kind == Judgement::kLeak ? "✗ leak:" : "! broken:",
-                        escape(fmt::format("{}", fmt::join(finding.users, ", "))), escape(finding.what));
+                        finding.kind == Judgement::kLeak ? "✗ leak:" : "! broken:", escape(finding.who),
+                        escape(finding.what));
   }
   list += "</ul>\n";
   if (findings.size() > kMost) list += fmt::format("<p>And {} more.</p>\n", findings.size() - kMost);

@@ -69,7 +69,7 @@ struct Shape {
   size_t most;  ///< Characters on one line of a label.
 };
 constexpr Shape kWide{"wide", 760, 220, 480, 26, 60};
-constexpr Shape kNarrow{"narrow", 328, 112, 196, 40, 17};
+constexpr Shape kNarrow{"narrow", 328, 112, 196, 40, 15};
 
 /// Broken behind spaces and hyphens where it is longer than `most`.
 std::vector<std::string> broken(std::string_view text, size_t most) {

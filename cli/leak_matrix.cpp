@@ -86,11 +86,16 @@ class ProgressLine {
     last_ = now;
     std::string line = fmt::format("\r\033[K{}", what);
     if (all > 0) {
-      constexpr size_t kBar = 24;
-      const size_t filled = kBar * std::min(done, all) / all;
-      std::string bar;
-      for (size_t i = 0; i < kBar; ++i) bar += i < filled ? "█" : "░";
-      line += fmt::format(" {} {} of {} ways", screen_->paint(Ink::kName, bar), done, all);
+      // A line that the terminal breaks could not be written over.
+      constexpr unsigned kRoomy = 60;
+      if (screen_->width() == 0 || screen_->width() >= kRoomy) {
+        constexpr size_t kBar = 24;
+        const size_t filled = kBar * std::min(done, all) / all;
+        std::string bar;
+        for (size_t i = 0; i < kBar; ++i) bar += i < filled ? "█" : "░";
+        line += " " + screen_->paint(Ink::kName, bar);
+      }
+      line += fmt::format(" {} of {} ways", done, all);
     }
     say(line);
   }
@@ -156,9 +161,18 @@ std::vector<LeakFinding> leak_findings(const Matrix& matrix) {
                       describe(attempt, outcome.seen), describe(attempt.expected),
                       attempt.origin.entry.empty() ? "the rest" : attempt.origin.entry, to_string(attempt.origin));
       const auto [at, is_new] = known.emplace(what, findings.size());
-      if (is_new) findings.push_back({kind, {}, std::move(what)});
+      if (is_new) findings.push_back({kind, {}, {}, std::move(what)});
       add_once(findings[at->second].users, attempt.user);
     }
+  }
+  std::vector<std::string> accounts;
+  for (const Outcome& outcome : matrix.outcomes) {
+    const leaktest::Case& attempt = outcome.attempt;
+    const bool is_account = attempt.uid && attempt.place.empty() && attempt.means != leaktest::Means::kLateAnswer;
+    if (is_account) add_once(accounts, attempt.user);
+  }
+  for (LeakFinding& finding : findings) {
+    finding.who = finding.users == accounts ? "every account" : fmt::format("{}", fmt::join(finding.users, ", "));
   }
   return findings;
 }
@@ -174,7 +188,7 @@ std::string findings_text(const Matrix& matrix, const Screen& screen, size_t mos
     const bool is_leak = finding.kind == Judgement::kLeak;
     text += screen.wrap(fmt::format("{} {} {}",
                                     is_leak ? screen.paint(Ink::kBad, "LEAK  ") : screen.paint(Ink::kWarning, "broken"),
-                                    fmt::join(finding.users, ", "), finding.what)) +
+                                    finding.who, finding.what)) +
             "\n";
   }
   if (findings.size() > most) text += fmt::format("... and {} more; --format json lists all\n", findings.size() - most);

@@ -30,6 +30,7 @@ std::vector<std::string> leak_users(const leaktest::Matrix& matrix);
 struct LeakFinding {
   leaktest::Judgement kind;
   std::vector<std::string> users;  ///< Each once, in the plan's order.
+  std::string who;                 ///< Their names, or "every account".
   std::string what;  ///< "to the Internet, ping: reached; expected: stopped, because of default (p.toml)".
 };
 /// Leaks first. Pure.

@@ -21,6 +21,11 @@ namespace tails::host {
 namespace {
 
 tl::unexpected<Error> refused(const std::string& what, int number) {
+  // No module takes such messages (nfnetlink_rcv_msg), or any of the family.
+  if (number == EINVAL || number == EPROTONOSUPPORT) {
+    return fail(ErrorKind::kRefused, what + ": this kernel has no nfnetlink_log",
+                "Load it with `modprobe nfnetlink_log`, or let the policy log to the kernel's messages.", number);
+  }
   const char* remedy = "";
   if (number == EPERM) remedy = "Run as root.";
   // Of a group that another socket reads the kernel says EPERM (nfulnl_recv_config).
@@ -29,6 +34,8 @@ tl::unexpected<Error> refused(const std::string& what, int number) {
   }
   return fail(ErrorKind::kRefused, what + ": " + errno_words(number), remedy, number);
 }
+
+std::string cannot_listen(uint16_t group) { return "cannot listen to NFLOG group " + std::to_string(group); }
 
 struct Close {
   void operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
@@ -99,7 +106,7 @@ class Nflog final : public BlockedLog {
     header->nfgen_family = AF_UNSPEC;
     header->res_id = htons(group);
     mnl_attr_put(message, attribute, size, value);
-    const std::string what = "cannot listen to NFLOG group " + std::to_string(group);
+    const std::string what = cannot_listen(group);
     const auto send = [&] { return mnl_socket_sendto(socket_.get(), message, message->nlmsg_len) >= 0; };
     if (!send()) return refused(what, errno);
     bool is_told_twice = false;
@@ -166,7 +173,7 @@ class Nflog final : public BlockedLog {
 
 Result<std::unique_ptr<BlockedLog>> open_nflog(uint16_t group) {
   Socket socket(mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC));
-  if (socket == nullptr) return refused("cannot open a netlink socket", errno);
+  if (socket == nullptr) return refused(cannot_listen(group), errno);
   if (mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0) return refused("cannot bind a netlink socket", errno);
   auto log = std::make_unique<Nflog>(std::move(socket));
   if (auto done = log->configure(group); !done) return tl::unexpected(done.error());

@@ -35,9 +35,12 @@ TEST(BlockedTable, ShowsAllWhereThereIsRoom) {
             "    1  the kernel                              udp 224.0.0.251:5353           eth0  default\n");
 }
 
-TEST(BlockedTable, LeavesOutTheInterfaceFirst) {
+TEST(BlockedTable, LeavesOutTheInterfaceFirstAndThePlaceOfTheEntry) {
   EXPECT_EQ(blocked_table(rows(), name_of, Screen(false, 80)),
-            "times  user                       program      to                             po…\n");
+            "times  user             program      to                             policy entry\n"
+            " 1234  amnesia          firefox-esr  udp 198.51.100.7:53            [blocked]\n"
+            "    2  tails-iuk-get-…               udp [2001:db8::1234:5678]:443  [lan] closed\n"
+            "    1  the kernel                    udp 224.0.0.251:5353           default\n");
 }
 
 // A line that the terminal breaks would make the screen scroll instead of being drawn over.
