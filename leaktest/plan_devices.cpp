@@ -7,11 +7,13 @@
 namespace tails::leaktest {
 namespace {
 
+bool is_loopback(const IpAddress& address) { return address == kLoopbackV6 || kLoopbackNetV4.contains(address); }
+
 /// What the policy says is of the packet; whether its socket hears an answer or a refusal depends on the way back.
 void expect_by_device(const policy::Policy& policy, Case& attempt) {
   expect(policy, attempt);
   const IpAddress& to = attempt.target.address;
-  const bool is_for_loopback = to == kLoopbackV6 || kLoopbackNetV4.contains(to);
+  const bool is_for_loopback = is_loopback(to);
   if (attempt.device.is_loopback()) {
     // Nothing comes back by lo from elsewhere.
     if (is_for_loopback) return;
@@ -49,7 +51,7 @@ void plan_devices(Draft& draft, const std::vector<policy::User>& users) {
           attempt.device = device;
           attempt.source.address = source_of(policy, place.address, device);
           if (is_own(policy, place.address) && !route_of(policy, place.address, device).is_loopback()) {
-            attempt.to = "its own addresses on a cable";
+            attempt.to = is_loopback(place.address) ? "loopback addresses on a cable" : "its own addresses on a cable";
           }
           expect_by_device(policy, attempt);
           draft.add(std::move(attempt));
