@@ -123,14 +123,23 @@ void FlowTable::mark_overflow(FlowBucket& bucket) {
   bucket.entries[1].state |= FlowEntry::kOverflow;
 }
 
-/// The flow of both buckets that ends soonest of those that may go; nullptr where none may.
+/// The flow of both buckets that can best be spared of those that may go; nullptr where none may. First what is over
+/// anyway, then whoever waits longest for an answer, last who has one: by the time that is left whoever is just
+/// connecting would go before the SYNs of a flood, which have more of it.
 FlowEntry* FlowTable::evictable(FlowBucket& first, FlowBucket& second) const {
+  constexpr int kClassOfItsOwn = 0x10000;
   FlowEntry* found = nullptr;
-  int soonest = 0x7FFF;
+  int most = -2 * kClassOfItsOwn;
   for (FlowBucket* bucket : {&first, &second}) {
     for (FlowEntry& entry : bucket->entries) {
-      if (!may_be_evicted(entry.phase()) || ticks_left(entry) >= soonest) continue;
-      soonest = ticks_left(entry);
+      const Phase phase = entry.phase();
+      if (!may_be_evicted(phase)) continue;
+      const auto fresh = search_.fresh_ticks[(entry.state & FlowEntry::kClassMask) * 16 + static_cast<size_t>(phase)];
+      int spare = static_cast<int16_t>(fresh - entry.last_tick());  // seconds since its last packet
+      if (phase == Phase::kTimeWait || phase == Phase::kClosed) spare += kClassOfItsOwn;
+      if (phase == Phase::kSynReceived) spare -= kClassOfItsOwn;
+      if (spare <= most) continue;
+      most = spare;
       found = &entry;
     }
   }

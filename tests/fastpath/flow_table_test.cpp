@@ -100,6 +100,35 @@ TEST(FlowTable, NeverGrowsAndMakesRoomOnlyByWhatWasNeverAnswered) {
   EXPECT_EQ(table.size(), 8U);
 }
 
+/// A handshake has 60 s once it was answered, a SYN 120 s: by the time that is left a flood threw out who was connecting.
+TEST(FlowTable, MakesRoomByWhatIsOverThenByWhoWaitsLongestAndLastByWhoWasAnswered) {
+  const auto tcp_key = [](uint32_t n) {
+    return FlowKey::make(0xC6336407, 0xC0000201, static_cast<uint16_t>(4000 + n), 443, FlowClass::kTcp);
+  };
+  FlowTable table = table_of(2);
+  const FlowKey answered = tcp_key(0), query = udp_key(1), over = tcp_key(2);
+  insert(table, answered, Phase::kSynReceived);
+  for (uint32_t n = 10; n < 15; ++n) insert(table, tcp_key(n), Phase::kSynSent);
+  table.set_time(2);
+  insert(table, query);
+  table.update(*insert(table, over, Phase::kSynSent).entry, Phase::kClosed, true);
+  ASSERT_EQ(table.size(), table.capacity());
+  std::vector<std::optional<FlowKey>> gone;
+  table.set_time(5);
+  for (uint32_t n = 20; n < 27; ++n) {
+    const FlowTable::Place place = insert(table, tcp_key(n), Phase::kSynSent);
+    ASSERT_NE(place.entry, nullptr);
+    gone.push_back(place.evicted);
+  }
+  EXPECT_EQ(gone.front(), over);
+  for (size_t i = 1; i < 6; ++i) {
+    ASSERT_TRUE(gone[i]);
+    EXPECT_TRUE(*gone[i] != answered && *gone[i] != query) << i;
+  }
+  EXPECT_EQ(gone[6], query);
+  EXPECT_NE(table.find(answered, table.hash(answered)), nullptr);
+}
+
 TEST(FlowTable, AFlowThatIsOverGivesItsPlaceAway) {
   FlowTable table = table_of(2);
   for (uint32_t n = 0; n < 8; ++n) {
