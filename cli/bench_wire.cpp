@@ -132,7 +132,7 @@ bool is_repeatable(const std::vector<double>& trials) {
 }
 
 nlohmann::ordered_json mix_json(const bench::MixResult& mix, const std::string& name, const std::vector<double>& rates,
-                                double tester_limit) {
+                                const std::string& remark, double tester_limit) {
   std::vector<double> mpps;
   for (const double rate : rates) mpps.push_back(rate * 1e-6);
   const bench::Spread spread = bench::Spread::of(mpps);
@@ -150,7 +150,8 @@ nlohmann::ordered_json mix_json(const bench::MixResult& mix, const std::string& 
       {"duplicated", mix.tally.duplicated},
       {"damaged", mix.tally.damaged},
       {"trials", mix.trials}};
-  json["remark"] = mix.remark;
+  json["converged"] = mix.converged;
+  json["remark"] = remark;
   nlohmann::ordered_json leaks = nlohmann::ordered_json::object();
   for (const auto& [what, count] : mix.tally.leaks) leaks[what] = count;
   json["leaks"] = std::move(leaks);
@@ -185,17 +186,21 @@ nlohmann::ordered_json document_of(const Request& request, const bench::WireResu
   json["flows"] = {{"asked", request.flows}, {"opened", result.opened}, {"held", result.held}};
   json["trials"] = request.settings.trials;
   json["trials_made"] = result.trials;
+  json["trials_repeated"] = result.repeated;
   json["trial_ms"] = static_cast<double>(request.settings.trial.count()) * 1e-6;
-  json["tester_limit_mpps"] = result.tester_limit * 1e-6;
+  const double tester_limit = bench::Spread::of(result.tester_limit).median;
+  json["tester_limit_mpps"] = tester_limit * 1e-6;
   nlohmann::ordered_json results = nlohmann::ordered_json::array(), latencies = results, points = results;
   bool is_stable = true;
-  const auto add = [&](const bench::MixResult& mix, const char* kind, const std::vector<double>& rates) {
-    results.push_back(mix_json(mix, kind + mix.name, rates, result.tester_limit));
+  const auto add = [&](const bench::MixResult& mix, const char* kind, const std::vector<double>& rates,
+                       const std::string& remark) {
+    const double limit = mix.limit.empty() ? tester_limit : bench::Spread::of(mix.limit).median;
+    results.push_back(mix_json(mix, kind + mix.name, rates, remark, limit));
     is_stable = is_stable && is_repeatable(rates);
   };
   for (const bench::MixResult& mix : result.mixes) {
-    add(mix, request.settings.searches ? "ndr-" : "rate-", mix.ndr);
-    if (!mix.pdr.empty()) add(mix, "pdr-", mix.pdr);
+    add(mix, request.settings.searches ? "ndr-" : "rate-", mix.ndr, mix.ndr_remark);
+    if (!mix.pdr.empty()) add(mix, "pdr-", mix.pdr, mix.pdr_remark);
     for (const bench::MixResult::Point& point : mix.points) {
       points.push_back({{"mix", mix.name},
                         {"mpps", point.load * 1e-6},
@@ -331,7 +336,7 @@ Result<ExitStatus> bench_wire(const Invocation& invocation) {
   sigaddset(&signals, SIGTERM);
   if (request->role == Role::kFilter) pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   // Threads that spin have to be at work when a frame comes; where that is not allowed, others share the cores.
-  constexpr int kBeforeOthers = -15;
+  constexpr int kBeforeOthers = -20;
   static_cast<void>(::setpriority(PRIO_PROCESS, 0, kBeforeOthers));
   const auto told = dpdk::eal_arguments(request->ports, given, invocation.global.verbosity > 0);
   if (!told.has_huge_pages) log::notice("no free huge pages: measured in ordinary memory, about a tenth slower");

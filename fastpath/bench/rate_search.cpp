@@ -20,7 +20,9 @@ RateSearch::RateSearch(Settings settings) : settings_(std::move(settings)) {
   assert(settings_.least > 0 && settings_.least < settings_.most && !settings_.goals.empty());
   double width = settings_.goals.front().width;
   for (const SearchGoal& goal : settings_.goals) width = std::min(width, goal.width);
-  last_ = static_cast<unsigned>(std::ceil(std::log(settings_.most / settings_.least) / std::log1p(width)));
+  // Ends that lie whole steps apart keep those steps, whatever the last digit of the logarithm.
+  constexpr double kSlack = 1e-9;
+  last_ = static_cast<unsigned>(std::ceil(std::log(settings_.most / settings_.least) / std::log1p(width) - kSlack));
   last_ = std::max(last_, 1U);
   // Both ends lie on the grid; its steps are then at most the width.
   step_ = std::pow(settings_.most / settings_.least, 1.0 / last_);
@@ -139,7 +141,15 @@ Result<std::vector<GoalResult>> RateSearch::run(const Measure& measure) {
 GoalResult RateSearch::current(const SearchGoal& goal) const {
   const Bounds found = bounds(goal);
   GoalResult result;
-  if (found.upper) result.upper = load(*found.upper);
+  if (found.upper) {
+    result.upper = load(*found.upper);
+    const std::vector<TrialResult>& trials = trials_.at(*found.upper);
+    const auto is_high = [&](const TrialResult& trial) { return trial.leaked || trial.loss_ratio > goal.loss_ratio; };
+    const auto high = std::ranges::count_if(trials, is_high);
+    const auto slow = std::ranges::count_if(
+        trials, [&](const TrialResult& trial) { return is_high(trial) && trial.tester_was_slow && !trial.leaked; });
+    result.is_testers_limit = 2 * slow > high;
+  }
   if (found.lower) {
     const std::vector<TrialResult>& trials = trials_.at(*found.lower);
     result.lower = load(*found.lower);

@@ -23,6 +23,8 @@ struct GoalResult {
   std::optional<double> upper;  ///< Relevant Upper Bound.
   double throughput = 0;        ///< Conditional Throughput at `lower`; 0 without.
   unsigned trials = 0;          ///< At `lower`.
+  /// Most of the trials that make `upper` one lost what the tester could not send: what is tested takes more.
+  bool is_testers_limit = false;
 };
 
 /// The Controller of MLRsearch (RFC 9971): chooses the loads of trials until every goal has its bounds.

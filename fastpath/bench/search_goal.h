@@ -28,6 +28,8 @@ struct TrialResult {
   double loss_ratio = 0;  ///< Of what should have passed.
   /// Something passed that must not. No goal forgives that: the load is an upper bound, however other trials went.
   bool leaked = false;
+  /// The loss is the tester's, which could not send so much.
+  bool tester_was_slow = false;
 
   [[nodiscard]] double forwarding_rate() const { return load * (1 - loss_ratio); }
 };

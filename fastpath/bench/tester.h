@@ -19,6 +19,8 @@ struct Trial {
   double shortfall = 0;      ///< By which part the tester was slower than it was asked to be.
   double seconds = 0;        ///< From the first frame sent to the last.
   LatencyHistogram latency;  ///< Nanoseconds, of every frame that passed.
+  /// How often the kernel took a core from the tester meanwhile, or from the filter where that is this program too.
+  uint64_t interruptions = 0;
 
   /// As a search looks at it. A tester that was too slow says nothing good of the load: what it did not send counts as
   /// lost, where it is more than a hundredth.

@@ -34,8 +34,11 @@ struct MixResult {
   };
   /// Frames a second that the network's end got through: of a search, its result each time; else of every trial.
   std::vector<double> ndr, pdr;
-  /// Of searches that ended otherwise than with two bounds as near as was asked: in words. Empty where all were.
-  std::string remark;
+  /// Of searches that ended otherwise than with two bounds as near as was asked, or with the tester's limit as one: in
+  /// words. Empty where there was none.
+  std::string ndr_remark, pdr_remark;
+  bool converged = true;      ///< Every search, with bounds as near as was asked or at a limit.
+  std::vector<double> limit;  ///< Frames a second that the tester could send of this mix, by search.
   std::vector<Point> points;  ///< By load.
   Tally tally;                ///< Of all trials.
   uint64_t wrongly_blocked = 0;
@@ -55,8 +58,9 @@ struct WireResult {
   std::vector<double> connections_per_second;  ///< By trial.
   uint32_t opened = 0;                         ///< Of the connections asked for.
   uint32_t held = 0;                           ///< Of those opened: were open all at once.
-  double tester_limit = 0;                     ///< Frames a second that the tester can send.
+  std::vector<double> tester_limit;            ///< Frames a second that the tester can send, by trial.
   unsigned trials = 0;
+  unsigned repeated = 0;  ///< Trials that went badly, but a core was taken away meanwhile: they were made again.
 
   [[nodiscard]] uint64_t leaked() const;
   [[nodiscard]] uint64_t wrongly_blocked() const;

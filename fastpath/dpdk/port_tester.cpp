@@ -3,6 +3,7 @@
 #include <rte_cycles.h>
 #include <rte_errno.h>
 #include <rte_mbuf.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <cmath>
@@ -40,6 +41,12 @@ constexpr double kCatchUpSeconds = 0.0005;
 double cycles_of(double seconds) { return seconds * static_cast<double>(rte_get_tsc_hz()); }
 
 constexpr size_t kTypeOfService = 15;
+
+/// How often the kernel took a core from a thread of this program that had more to do.
+uint64_t interruptions() {
+  rusage usage{};
+  return ::getrusage(RUSAGE_SELF, &usage) == 0 ? static_cast<uint64_t>(usage.ru_nivcsw) : 0;
+}
 
 }  // namespace
 
@@ -110,6 +117,7 @@ Result<bench::Trial> PortTester::trial(const Schedule& schedule, bench::Ledger& 
   next_ += count;
   ledger.begin(first_, count);
   if (sent_at_.size() < count) sent_at_.resize(count);
+  const uint64_t interruptions_before = interruptions();
 
   const auto take = [&] {
     return receive(key_, [&](Side from, wire::Bytes frame, const Stamp* stamp, uint64_t now) {
@@ -179,6 +187,7 @@ Result<bench::Trial> PortTester::trial(const Schedule& schedule, bench::Ledger& 
     if (static_cast<double>(now - ended) > cycles_of(kLongestWaitSeconds)) break;
   }
   trial.tally = ledger.tally();
+  trial.interruptions = interruptions() - interruptions_before;
   if (trial.tally.lost() != 0 && lossy_trials_++ % kTrialsBetween == 0) resend(schedule, ledger, trial);
   return trial;
 }
