@@ -81,18 +81,6 @@ void FlowTable::count_ticks() {
   }
 }
 
-FlowEntry* FlowTable::find(const FlowKey& key, uint64_t hash) const {
-  FlowBucket& first_bucket = first(hash);
-  for (FlowEntry& entry : first_bucket.entries) {
-    if (is(entry, key)) return &entry;
-  }
-  if (!first_bucket.overflowed()) return nullptr;
-  for (FlowEntry& entry : second(hash).entries) {
-    if (is(entry, key)) return &entry;
-  }
-  return nullptr;
-}
-
 /// A free entry of the bucket, or one whose flow is over.
 FlowEntry* FlowTable::room_in(FlowBucket& bucket) const {
   for (FlowEntry& entry : bucket.entries) {

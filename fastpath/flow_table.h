@@ -43,9 +43,9 @@ class FlowTable {
   void prefetch(uint64_t hash) const { __builtin_prefetch(&search_.buckets[search_.first_bucket(hash)]); }
   /// The entry with that key, living or over; nullptr where there is none. Valid until the next `insert` or `sweep`.
   [[nodiscard]] FlowEntry* find(const FlowKey& key, uint64_t hash) const;
-  /// For `find`'s last lines: what differs there is not the flow.
-  [[nodiscard]] static bool is(const FlowEntry& entry, const FlowKey& key) { return entry.key() == key; }
 
+  /// What differs there is not the flow.
+  [[nodiscard]] static bool is(const FlowEntry& entry, const FlowKey& key) { return entry.key() == key; }
   [[nodiscard]] bool lives(const FlowEntry& entry) const { return search_.lives(entry.state); }
   /// What lookups outside of this class need. Valid until the next change of time or generation.
   [[nodiscard]] const FlowSearch& search() const { return search_; }
@@ -107,6 +107,18 @@ class FlowTable {
   uint64_t round_started_ = 0;
   uint64_t previous_round_started_ = 0;
 };
+
+inline FlowEntry* FlowTable::find(const FlowKey& key, uint64_t hash) const {
+  FlowBucket* bucket = &first(hash);
+  uint32_t places = places_of(*bucket, key);
+  if (places == 0) {
+    if (!bucket->overflowed()) return nullptr;
+    bucket = &second(hash);
+    places = places_of(*bucket, key);
+    if (places == 0) return nullptr;
+  }
+  return &bucket->entries[__builtin_ctz(places)];
+}
 
 template <class Keep>
 void FlowTable::sweep(size_t buckets, Keep&& keep) {
