@@ -6,6 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "fastpath/loops.h"
+
 namespace tails::fastpath {
 
 /// Finds the interval that an IPv4 address lies in, and gives the interval's 16-bit value.
@@ -16,7 +18,7 @@ namespace tails::fastpath {
 class AddressIndex {
  public:
   /// `starts`: first addresses, ascending from 0. `values`: as many.
-  AddressIndex(std::span<const uint32_t> starts, std::span<const uint16_t> values);
+  AddressIndex(std::span<const uint32_t> starts, std::span<const uint16_t> values, Loops loops);
 
   /// Values of `count` addresses in host byte order, at most kBurst.
   void lookup(const uint32_t* addresses, uint16_t* values, unsigned count) const;
@@ -40,9 +42,12 @@ class AddressIndex {
   uint32_t entry(std::span<const uint32_t> starts, std::span<const uint16_t> values, uint32_t first, unsigned bits,
                  size_t& at);
   void lookup_few(const uint32_t* addresses, uint16_t* values, unsigned count) const;
+  void lookup_few_avx512(const uint32_t* addresses, uint16_t* values, unsigned count) const;
   void lookup_many(const uint32_t* addresses, uint16_t* values, unsigned count) const;
+  void lookup_many_avx512(const uint32_t* addresses, uint16_t* values, unsigned count) const;
 
   bool is_few_;
+  Loops loops_;
   alignas(64) int32_t few_borders_[32];  ///< Signed, so that SSE2 can compare them.
   uint16_t few_values_[kFew];
   std::vector<uint32_t> root_;

@@ -32,16 +32,16 @@ size_t ClassTable::table_bytes(const Way& way) {
   return cells * std::max(way.heads.columns, 1U) * sizeof(VerdictId);
 }
 
-std::unique_ptr<ClassTable> ClassTable::make(const Way& way, size_t max_bytes) {
+std::unique_ptr<ClassTable> ClassTable::make(const Way& way, size_t max_bytes, Loops loops) {
   if (way.looks_at_source || way.lists.size() > 65535) return nullptr;
   std::vector<uint16_t> borders = borders_of(way);
   const size_t bytes = way.lists.size() * borders.size() * std::max(way.heads.columns, 1U) * sizeof(VerdictId);
   if (bytes > max_bytes) return nullptr;
-  return std::unique_ptr<ClassTable>(new ClassTable(way, std::move(borders)));
+  return std::unique_ptr<ClassTable>(new ClassTable(way, std::move(borders), loops));
 }
 
-ClassTable::ClassTable(const Way& way, std::vector<uint16_t> port_borders)
-    : addresses_(way.starts, narrow(way.list_of)),
+ClassTable::ClassTable(const Way& way, std::vector<uint16_t> port_borders, Loops loops)
+    : addresses_(way.starts, narrow(way.list_of), loops),
       port_borders_(std::move(port_borders)),
       columns_(std::max(way.heads.columns, 1U)) {
   std::ranges::fill(few_borders_, uint16_t{0xFFFF});

@@ -15,14 +15,14 @@ class ClassTable final : public Classifier {
   /// Bytes that the verdicts would take. Saturates.
   static size_t table_bytes(const Way& way);
   /// Nullptr where the way looks at the source, has over 65,535 lists, or the table would be over `max_bytes`.
-  static std::unique_ptr<ClassTable> make(const Way& way, size_t max_bytes);
+  static std::unique_ptr<ClassTable> make(const Way& way, size_t max_bytes, Loops loops);
 
   void classify(const Questions& questions, VerdictId* verdicts) const override;
   [[nodiscard]] Structure structure() const override { return Structure::kClassTable; }
   [[nodiscard]] size_t bytes() const override;
 
  private:
-  ClassTable(const Way& way, std::vector<uint16_t> port_borders);
+  ClassTable(const Way& way, std::vector<uint16_t> port_borders, Loops loops);
   void fill(const Way& way, size_t list);
 
   AddressIndex addresses_;

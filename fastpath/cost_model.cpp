@@ -65,10 +65,10 @@ std::vector<Cost> costs(const Way& way, bool has_acl) {
   return all;
 }
 
-std::unique_ptr<Classifier> make_classifier(const Way& way, Structure structure, const AclMaker& acl) {
+std::unique_ptr<Classifier> make_classifier(const Way& way, Structure structure, const AclMaker& acl, Loops loops) {
   switch (structure) {
-    case Structure::kClassTable: return ClassTable::make(way, kMaxTableBytes);
-    case Structure::kLineBlocks: return LineBlocks::make(way, kMaxBlockBytes);
+    case Structure::kClassTable: return ClassTable::make(way, kMaxTableBytes, loops);
+    case Structure::kLineBlocks: return LineBlocks::make(way, kMaxBlockBytes, loops);
     case Structure::kAcl: return acl ? acl(way) : nullptr;
     case Structure::kScan: return std::make_unique<Scan>(way);
   }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "fastpath/classifier.h"
+#include "fastpath/loops.h"
 
 namespace tails::fastpath {
 
@@ -26,7 +27,8 @@ std::vector<Cost> costs(const Way& way, bool has_acl);
 /// The cheapest classifier that can be built. Never nullptr.
 std::unique_ptr<Classifier> make_classifier(const Way& way, const AclMaker& acl = {});
 
-/// That structure; nullptr where it cannot hold the way.
-std::unique_ptr<Classifier> make_classifier(const Way& way, Classifier::Structure structure, const AclMaker& acl = {});
+/// That structure; nullptr where it cannot hold the way. `loops`: of those that have several.
+std::unique_ptr<Classifier> make_classifier(const Way& way, Classifier::Structure structure, const AclMaker& acl = {},
+                                            Loops loops = best_loops());
 
 }  // namespace tails::fastpath

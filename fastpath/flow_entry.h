@@ -44,8 +44,9 @@ struct alignas(64) FlowBucket {
   }
 };
 
-/// A bit for the entry that has the key, at its place; 0 where there is none. All four at once and without a branch: which of
-/// them it is nobody can predict, and a wrong guess costs as much as the line of cache. Only what every x86-64 has.
+/// A bit for the entry that has the key, at its place; 0 where there is none. All four at once and without a branch:
+/// which of them it is nobody can predict, and a wrong guess costs as much as the line of cache. Only what every x86-64
+/// has.
 [[nodiscard]] [[gnu::always_inline]] inline uint32_t places_of(const FlowBucket& bucket, const FlowKey& key) {
   const __m128i mask = _mm_set_epi32(FlowEntry::kClassMask, -1, -1, -1);
   const __m128i wanted = _mm_load_si128(reinterpret_cast<const __m128i*>(&key));

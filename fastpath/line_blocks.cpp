@@ -1,6 +1,6 @@
 #include "fastpath/line_blocks.h"
 
-#include <emmintrin.h>
+#include <immintrin.h>
 
 #include <algorithm>
 #include <bit>
@@ -13,14 +13,15 @@ size_t LineBlocks::block_count(const Way& way) {
   return blocks;
 }
 
-std::unique_ptr<LineBlocks> LineBlocks::make(const Way& way, size_t max_bytes) {
+std::unique_ptr<LineBlocks> LineBlocks::make(const Way& way, size_t max_bytes, Loops loops) {
   if (way.looks_at_source || way.lists.size() > 65535 || block_count(way) * sizeof(CacheLine) > max_bytes)
     return nullptr;
-  return std::unique_ptr<LineBlocks>(new LineBlocks(way));
+  return std::unique_ptr<LineBlocks>(new LineBlocks(way, loops));
 }
 
-LineBlocks::LineBlocks(const Way& way)
-    : addresses_(way.starts, std::vector<uint16_t>(way.list_of.begin(), way.list_of.end())),
+LineBlocks::LineBlocks(const Way& way, Loops loops)
+    : loops_(loops),
+      addresses_(way.starts, std::vector<uint16_t>(way.list_of.begin(), way.list_of.end()), loops),
       planes_(std::max<size_t>((way.heads.columns + 15) / 16, 1)),
       lines_per_block_(((3 + planes_) * kLines * sizeof(uint16_t) + sizeof(CacheLine) - 1) / sizeof(CacheLine)) {
   const size_t blocks = block_count(way);
@@ -74,7 +75,14 @@ void LineBlocks::classify(const Questions& questions, VerdictId* verdicts) const
   uint16_t lists[kBurst];
   addresses_.lookup(questions.destination, lists, questions.count);
   for (unsigned i = 0; i < questions.count; ++i) __builtin_prefetch(block(lists[i]));
+  if (loops_ == Loops::kAvx512) {
+    classify_avx512(questions, lists, verdicts);
+  } else {
+    classify_sse2(questions, lists, verdicts);
+  }
+}
 
+void LineBlocks::classify_sse2(const Questions& questions, const uint16_t* lists, VerdictId* verdicts) const {
   uint8_t open[kBurst];
   unsigned open_count = 0;
   for (unsigned i = 0; i < questions.count; ++i) {
@@ -84,7 +92,40 @@ void LineBlocks::classify(const Questions& questions, VerdictId* verdicts) const
     open[open_count] = static_cast<uint8_t>(i);
     open_count += match == 0 ? 1 : 0;
   }
-  // Lists that are longer than a block. Every list decides, so each search ends.
+  classify_rest(questions, lists, open, open_count, verdicts);
+}
+
+[[gnu::target("avx512f,avx512bw,avx512vl,avx512vbmi2,bmi,popcnt")]] void LineBlocks::classify_avx512(
+    const Questions& questions, const uint16_t* lists, VerdictId* verdicts) const {
+  alignas(64) uint16_t bits[kBurst];  // of the columns, in their planes
+  for (unsigned i = 0; i < questions.count; i += 32) {
+    const __m512i place = _mm512_and_si512(_mm512_load_si512(questions.column + i), _mm512_set1_epi16(15));
+    _mm512_store_si512(bits + i, _mm512_sllv_epi16(_mm512_set1_epi16(1), place));
+  }
+  const CacheLine* const memory = memory_.data();
+  const size_t lines_per_block = lines_per_block_;
+  const bool has_planes = planes_ > 1;
+  uint8_t open[kBurst];
+  unsigned open_count = 0;
+  for (unsigned i = 0; i < questions.count; ++i) {
+    const uint16_t* const words = memory[lists[i] * lines_per_block].words;
+    const auto* const rows = reinterpret_cast<const __m128i*>(words);
+    const __m128i port = _mm_set1_epi16(static_cast<int16_t>(questions.port[i]));
+    const __m128i bit = _mm_set1_epi16(static_cast<int16_t>(bits[i]));
+    const size_t set = has_planes ? 3 + questions.column[i] / 16 : 3;
+    const __mmask8 has_begun = _mm_cmple_epu16_mask(_mm_load_si128(rows), port);
+    const __mmask8 is_within = _mm_mask_cmpge_epu16_mask(has_begun, _mm_load_si128(rows + 1), port);
+    const uint32_t match = _mm_mask_test_epi16_mask(is_within, _mm_load_si128(rows + set), bit);
+    verdicts[i] = words[2 * kLines + static_cast<size_t>(__builtin_ctz(match | 1U << (kLines - 1)))];
+    open[open_count] = static_cast<uint8_t>(i);
+    open_count += match == 0 ? 1 : 0;
+  }
+  classify_rest(questions, lists, open, open_count, verdicts);
+}
+
+/// Lists that are longer than a block. Every list decides, so each search ends.
+void LineBlocks::classify_rest(const Questions& questions, const uint16_t* lists, const uint8_t* open,
+                               unsigned open_count, VerdictId* verdicts) const {
   for (unsigned j = 0; j < open_count; ++j) {
     const unsigned i = open[j];
     for (size_t b = second_block_[lists[i]];; ++b) {

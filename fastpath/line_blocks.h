@@ -16,7 +16,7 @@ class LineBlocks final : public Classifier {
   /// Blocks that all lists take together.
   static size_t block_count(const Way& way);
   /// Nullptr where the way looks at the source, has over 65,535 lists, or the blocks would be over `max_bytes`.
-  static std::unique_ptr<LineBlocks> make(const Way& way, size_t max_bytes);
+  static std::unique_ptr<LineBlocks> make(const Way& way, size_t max_bytes, Loops loops);
 
   void classify(const Questions& questions, VerdictId* verdicts) const override;
   [[nodiscard]] Structure structure() const override { return Structure::kLineBlocks; }
@@ -27,11 +27,17 @@ class LineBlocks final : public Classifier {
   struct alignas(64) CacheLine {
     uint16_t words[32];
   };
-  explicit LineBlocks(const Way& way);
+  LineBlocks(const Way& way, Loops loops);
 
   [[nodiscard]] const uint16_t* block(size_t index) const { return memory_[index * lines_per_block_].words; }
+  void classify_sse2(const Questions& questions, const uint16_t* lists, VerdictId* verdicts) const;
+  void classify_avx512(const Questions& questions, const uint16_t* lists, VerdictId* verdicts) const;
+  /// Those of `open` go on in their lists' next blocks.
+  void classify_rest(const Questions& questions, const uint16_t* lists, const uint8_t* open, unsigned open_count,
+                     VerdictId* verdicts) const;
   void lay(const Way& way, size_t list, size_t from_line, size_t block);
 
+  Loops loops_;
   AddressIndex addresses_;
   size_t planes_;           ///< Of sixteen columns.
   size_t lines_per_block_;  ///< Of cache.

@@ -46,9 +46,7 @@ constexpr unsigned kMostRepeats = 10;
 /// Connections are set up for at least so long: what is lost is waited for, and that must not be all of the time.
 constexpr Nanoseconds kLeastConnecting = std::chrono::milliseconds(100);
 
-double on_grid(double load) {
-  return std::pow(1 + kWidth, std::floor(std::log(load) / std::log1p(kWidth) + 1e-9));
-}
+double on_grid(double load) { return std::pow(1 + kWidth, std::floor(std::log(load) / std::log1p(kWidth) + 1e-9)); }
 
 class Bench {
  public:
@@ -181,7 +179,7 @@ class Bench {
     explicit Search(const Mix& of) : mix(&of) { found.name = of.name; }
     const Mix* mix;
     MixResult found;
-    double last = 0;                              ///< Lower bound of the one before.
+    double last = 0;                               ///< Lower bound of the one before.
     std::map<uint64_t, std::vector<double>> loss;  ///< By load, of every trial.
     std::map<uint64_t, uint64_t> leaked;
     unsigned limits[2] = {}, nones[2] = {}, undecided[2] = {};  ///< How many ended so, of each goal.

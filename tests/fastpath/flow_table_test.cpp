@@ -100,7 +100,8 @@ TEST(FlowTable, NeverGrowsAndMakesRoomOnlyByWhatWasNeverAnswered) {
   EXPECT_EQ(table.size(), 8U);
 }
 
-/// A handshake has 60 s once it was answered, a SYN 120 s: by the time that is left a flood threw out who was connecting.
+/// A handshake has 60 s once it was answered, a SYN 120 s: by the time that is left a flood threw out who was
+/// connecting.
 TEST(FlowTable, MakesRoomByWhatIsOverThenByWhoWaitsLongestAndLastByWhoWasAnswered) {
   const auto tcp_key = [](uint32_t n) {
     return FlowKey::make(0xC6336407, 0xC0000201, static_cast<uint16_t>(4000 + n), 443, FlowClass::kTcp);

@@ -34,8 +34,8 @@ using testing::Dice;
 /// Says what a packet's fate is by heads and one kind of classifier, for both directions.
 class Compiled {
  public:
-  Compiled(const WireRules& wire, Structure structure) : wire_(wire) {
-    for (const Way& way : wire_.ways) classifiers_.push_back(make_classifier(way, structure, acl_of));
+  Compiled(const WireRules& wire, Structure structure, Loops loops) : wire_(wire) {
+    for (const Way& way : wire_.ways) classifiers_.push_back(make_classifier(way, structure, acl_of, loops));
   }
 
   [[nodiscard]] bool is_possible() const {
@@ -103,10 +103,13 @@ Comparison compare_structures(const ruleset::RuleSet& rules, const WireView& vie
   std::vector<Compiled> all;
   for (const Structure structure :
        {Structure::kClassTable, Structure::kLineBlocks, Structure::kAcl, Structure::kScan}) {
-    Compiled one(*wire, structure);
+    Compiled one(*wire, structure, best_loops());
     if (!one.is_possible()) continue;
     all.push_back(std::move(one));
     result.structures.push_back(structure);
+    // With the loops that other processors run, too.
+    const bool has_loops = structure == Structure::kClassTable || structure == Structure::kLineBlocks;
+    if (has_loops && best_loops() != Loops::kSse2) all.emplace_back(*wire, structure, Loops::kSse2);
   }
   const ruleset::Evaluator evaluator(rules);
   WirePackets generator(rules, view, seed);
