@@ -40,7 +40,7 @@ class FlowTable {
   [[nodiscard]] uint64_t time() const { return seconds_; }
 
   [[nodiscard]] uint64_t hash(const FlowKey& key) const { return search_.hash(key); }
-  /// Into the second-level cache: a burst asks for more lines at once than the first one can wait for (24 on Zen 4).
+  /// Into the second-level cache: a burst asks for more lines at once than the first one can wait for.
   void prefetch(uint64_t hash) const { __builtin_prefetch(&search_.buckets[search_.first_bucket(hash)], 0, 2); }
   /// The entry with that key, living or over; nullptr where there is none. Valid until the next `insert` or `sweep`.
   [[nodiscard]] FlowEntry* find(const FlowKey& key, uint64_t hash) const;
