@@ -41,10 +41,13 @@ bool is_new_guest(const Policy& base, const Policy& merged, const InterfaceName&
   return has(merged) && !has(base);
 }
 
-/// A service of `policy` denies it to the packet's owner. `destination`: as the filter sees it.
+/// A service of `policy` denies it to the packet's owner. `destination`: as the filter sees it. A later fragment has no
+/// ports, whatever stands in the packet's fields: only a denial of every port is about it (docs/semantics.md).
 bool is_denied(const Policy& policy, const Packet& packet, const Endpoint& destination) {
   return std::ranges::any_of(policy.services, [&](const policy::Service& service) {
-    const auto covers = [&](const policy::PortGrant& ports) { return ports.covers(packet.protocol, destination.port); };
+    const auto covers = [&](const policy::PortGrant& grant) {
+      return grant.covers(packet.protocol, destination.port) && (!packet.later_fragment || grant.ports.is_any());
+    };
     const auto is_owner = [&](const policy::User& user) { return user.uid == packet.uid; };
     return service.at == destination.address && std::ranges::any_of(service.ports, covers) &&
            std::ranges::any_of(service.deny, is_owner);

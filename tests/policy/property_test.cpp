@@ -66,5 +66,33 @@ TEST(DropInLimits, AreNoticedWhereTheyAreCrossed) {
   EXPECT_GT(seen, 0);
 }
 
+// 4,600 random drop-ins: a denial of some ports was held against a fragment that has none.
+TEST(DropInLimits, OfALaterFragmentKnowNoPorts) {
+  const auto service = [](std::string_view ports, std::string_view owners) {
+    auto reading =
+        read_text("schema = 1\n[users]\namnesia = 1000\n[[service]]\nname = \"one\"\nat = \"127.0.0.2\"\nports = [\"" +
+                  std::string(ports) + "\"]\n" + std::string(owners));
+    EXPECT_TRUE(reading.policy) << render(reading.diagnostics);
+    return std::move(reading.policy).value_or(policy::Policy{});
+  };
+  const policy::Policy granted = service("udp", "allow = [\"amnesia\"]\n");
+  Packet packet;
+  packet.hook = Hook::kOutput;
+  packet.out = kLoopbackInterface;
+  packet.protocol = protocol::kUdp;
+  packet.source = packet.destination = IpAddress::v4(127, 0, 0, 2);
+  packet.source_port = 1024;
+  packet.destination_port = 649;
+  packet.uid = Uid{1000};
+  packet.state = ConnState::kNew;
+  const policy::Policy some = service("udp/1-1000", "allow = []\ndeny = [\"amnesia\"]\n");
+  const policy::Policy all = service("udp", "allow = []\ndeny = [\"amnesia\"]\n");
+  EXPECT_TRUE(widening(some, granted, packet));
+  EXPECT_TRUE(widening(all, granted, packet));
+  packet.later_fragment = true;
+  EXPECT_FALSE(widening(some, granted, packet));
+  EXPECT_TRUE(widening(all, granted, packet));
+}
+
 }  // namespace
 }  // namespace tails::testing
