@@ -186,12 +186,13 @@ class FamilyComparison {
     }
   }
 
-  /// All packets with these two verdicts that the same rule decides on the side that lets more through.
+  /// All packets with these two verdicts that the same rule decides on the side that lets more through; the same rules
+  /// of both sides, where both let them through. Which side is named first must not matter.
   [[nodiscard]] Bdd class_of(const Difference& difference, Hook hook) const {
     const Verdict a = difference.a.verdict;
     const Verdict b = difference.b.verdict;
-    Bdd same = decided(a_, hook, difference.a, a == Verdict::kAccept) &
-               decided(b_, hook, difference.b, b == Verdict::kAccept && a != Verdict::kAccept);
+    Bdd same =
+        decided(a_, hook, difference.a, a == Verdict::kAccept) & decided(b_, hook, difference.b, b == Verdict::kAccept);
     return model_.possibly(same);
   }
 

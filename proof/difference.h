@@ -38,7 +38,8 @@ struct Comparison {
 /// on both sides (see Unknowns).
 ///
 /// Differences that one rule (or one entry of a policy: rules of one origin) makes on the side that lets packets
-/// through are one class; so is everything that only one side masquerades. IPv4 comes before IPv6, OUTPUT before INPUT
+/// through are one class (where both do, a rule of each); so is everything that only one side masquerades. The same is
+/// listed whichever side is `a`. IPv4 comes before IPv6, OUTPUT before INPUT
 /// before FORWARD.
 ///
 /// Fails with kRefused when the diagrams outgrow BddSession::kMaxNodes. Not thread-safe: BuDDy is one per process.

@@ -149,6 +149,23 @@ TEST(Difference, AnotherDestinationIsOne) {
   EXPECT_EQ(comparison.differences.front().b.redirected_to->port, 9050);
 }
 
+// Where both sides let a packet through, the classes once were those of the first side's rules alone.
+TEST(Difference, OfDestinationsIsTheSameFromBothSides) {
+  const RuleSet two_rules = read(
+      "*nat\n:OUTPUT ACCEPT [0:0]\n-A OUTPUT -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 8080\nCOMMIT\n"
+      "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT DROP [0:0]\n"
+      "-A OUTPUT -m owner --uid-owner 1000 -j ACCEPT\n-A OUTPUT -j ACCEPT\nCOMMIT\n");
+  const RuleSet one_rule = output("-A OUTPUT -j ACCEPT\n");
+  const Comparison there = compared(two_rules, one_rule);
+  const Comparison back = compared(one_rule, two_rules);
+  ASSERT_EQ(there.differences.size(), 2U);
+  ASSERT_EQ(back.differences.size(), 2U);
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(there.differences[i].kind, Difference::Kind::kDestination);
+    EXPECT_EQ(describe(there.differences[i].packet), describe(back.differences[i].packet));
+  }
+}
+
 TEST(Difference, AMissingMasqueradeIsOne) {
   const std::string filter = "*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT DROP [0:0]\nCOMMIT\n";
   const RuleSet with =
