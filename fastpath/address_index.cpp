@@ -148,7 +148,7 @@ void AddressIndex::lookup_many(const uint32_t* addresses, uint16_t* values, unsi
   __m128i places = _mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
   for (unsigned i = 0; i < count; i += 16) {
     const __m512i sixteen = _mm512_load_si512(entries + i);
-    const __mmask16 is_there = count - i >= 16 ? 0xFFFF : static_cast<__mmask16>((1U << (count - i)) - 1);
+    const auto is_there = static_cast<__mmask16>(count - i >= 16 ? 0xFFFFU : (1U << (count - i)) - 1);
     _mm256_mask_storeu_epi16(values + i, is_there, _mm512_cvtepi32_epi16(sixteen));
     const __mmask16 is_open = _mm512_mask_cmpge_epu32_mask(is_there, sixteen, leaf);
     _mm_storeu_si128(reinterpret_cast<__m128i*>(open + open_count), _mm_maskz_compress_epi8(is_open, places));
