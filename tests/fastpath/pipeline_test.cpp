@@ -400,7 +400,8 @@ TEST(Pipeline, CountsEveryFrameOnceAndByItsPolicyEntry) {
     const Count& count = pipeline.verdicts()[id];
     if (count.packets == 0) continue;
     EXPECT_EQ(count.bytes, count.packets * 60);
-    by_entry[pipeline.rules().wire().origin(static_cast<VerdictId>(id))->entry] += count.packets;
+    const std::string_view entry = pipeline.rules().wire().origin(static_cast<VerdictId>(id))->entry;
+    by_entry[std::string(entry)] += count.packets;
   }
   EXPECT_EQ(by_entry, (std::map<std::string, uint64_t>{{"[blocked]", 3}, {"[tor]", 2}}));
 }
