@@ -104,7 +104,7 @@ std::string why(const Replay::Entry& entry, const ruleset::RuleSet& rules) {
   const ruleset::OriginIndex index = entry.ruling.origin;
   if (index >= rules.origins.size()) return "the chain's policy";
   const ruleset::Origin& origin = rules.origins[index];
-  const std::string title = origin.entry.empty() ? "policy" : origin.entry;
+  const std::string_view title = origin.entry.empty() ? std::string_view("policy") : origin.entry.view();
   return origin.line == 0 ? fmt::format("{} ({})", title, origin.file)
                           : fmt::format("{} ({}:{})", title, origin.file, origin.line);
 }
