@@ -162,7 +162,8 @@ constinit const Command kBench{
         "frame has a number and a check of it, which tell leaked, lost, wrongly blocked, reordered. --rate-search "
         "looks for the highest rates (RFC 2544, RFC 9411, MLRsearch), then for latencies at 10, 50 and 90 % of that, "
         "for the rate at which connections are set up, and what a SYN flood, fragments and illegal frames change; it "
-        "takes some ten times --duration. Without it frames are sent at --rate, or as fast as they can be.\n\n"
+        "takes some twenty times --duration, and more on a busy machine. Without it frames are sent at --rate, or as "
+        "fast as they can be.\n\n"
         "Exit status 1 when a frame leaked or was wrongly blocked.",
     .options = kBenchOptions,
     .operands = {.name = "EAL", .help = "Arguments for DPDK's EAL, after \"--\"", .most = 100},
