@@ -274,6 +274,7 @@ class TextReader {
     const auto split = tokenizer_.split(line_, has_mark ? 1 : 0);
     if (!split) return split.error();
     const std::vector<Token>& tokens = **split;
+    if (tokens.empty() && !has_mark) return std::nullopt;  // blanks besides spaces and tabs
 
     if (line_.starts_with('*')) return start_table(tokens);
     if (!table_) return Fault{0, 1, "a table must be named first", "Write a line like \"*filter\" before it."};

@@ -123,6 +123,8 @@ TEST(TextReader, RulesOfTheOtherFamilyAreNotThisOnes) {
 
 TEST(TextReader, LinesMayEndAsOnOtherSystemsAndTheLastOneNotAtAll) {
   EXPECT_EQ(read_ok("*filter\r\n:INPUT DROP [0:0]\r\n-A INPUT -j DROP\r\nCOMMIT\r\n").tables[0].rule_count(), 1U);
+  // A line of them alone is as blank as one of spaces.
+  EXPECT_EQ(read_ok("*filter\n\r\r\n:INPUT DROP [0:0]\n-A INPUT -j DROP\nCOMMIT\n").tables[0].rule_count(), 1U);
   EXPECT_EQ(read_ok("*filter\n-A INPUT -j DROP\nCOMMIT").tables[0].rule_count(), 1U);
 }
 
