@@ -1,6 +1,7 @@
 #include "confine/capabilities.h"
 
 #include <cap-ng.h>
+#include <sys/prctl.h>
 
 #include <algorithm>
 #include <cctype>
@@ -18,17 +19,19 @@ Result<void> keep_capabilities(Capabilities keeps) {
   };
   errno = EIO;  // cap-ng does not always say why.
   if (capng_get_caps_process() != 0) return refused("reading them");
-  // What is given up is given up for whatever this process becomes as well; that takes a capability of its own.
-  const bool may_bound = capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP) != 0;
   for (unsigned number = 0; number <= CAP_LAST_CAP; ++number) {
     if ((keeps & capability(number)) != 0) continue;
-    const auto all = static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET);
+    const auto all = static_cast<capng_type_t>(CAPNG_EFFECTIVE | CAPNG_PERMITTED);
     if (capng_update(CAPNG_DROP, all, number) != 0) return refused("choosing");
   }
   capng_clear(CAPNG_SELECT_AMBIENT);
   for (unsigned number = 0; number <= CAP_LAST_CAP; ++number) capng_update(CAPNG_DROP, CAPNG_INHERITABLE, number);
-  // Where a sandbox forbids it: with no_new_privs nothing that is run gains any of them back.
-  if (may_bound) static_cast<void>(capng_apply(CAPNG_SELECT_BOUNDS));
+  // What is given up is given up for whatever this process becomes as well. That takes a capability of its own,
+  // CAP_SETPCAP; where it is missing, or a sandbox forbids it: with no_new_privs nothing that is run gains any of them
+  // back. (cap-ng would read /proc twice for it.)
+  for (unsigned number = 0; number <= CAP_LAST_CAP; ++number) {
+    if ((keeps & capability(number)) == 0) prctl(PR_CAPBSET_DROP, number, 0, 0, 0);
+  }
   errno = EIO;
   if (capng_apply(CAPNG_SELECT_CAPS) != 0) return refused("dropping them");
   // Kernels before 4.3 have no ambient set, and so nothing in it.
