@@ -38,7 +38,8 @@ std::vector<Grant> grants_of(const policy::Policy& policy) {
   for (const policy::Service& service : policy.services) {
     if (!service.is_active) continue;
     for (const policy::User& user : service.allow) {
-      grants.push_back({user.name.str(), service.name, grants_text(service.ports) + " at " + to_string(service.at), 'b'});
+      grants.push_back(
+          {user.name.str(), service.name, grants_text(service.ports) + " at " + to_string(service.at), 'b'});
     }
   }
   for (const policy::Namespace& space : policy.namespaces) {

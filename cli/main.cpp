@@ -30,8 +30,8 @@ Result<ExitStatus> run_confined(const Command& command, const Invocation& invoca
   return tl::unexpected(std::move(error));
 }
 
-/// One heap, whose pages each next step uses again, also for what is large: of a policy of a hundred thousand services a
-/// fifth of the time would go to new pages.
+/// One heap, whose pages each next step uses again, also for what is large: of a policy of a hundred thousand services
+/// a fifth of the time would go to new pages.
 void set_up_memory() {
   mallopt(M_MMAP_THRESHOLD, 1 << 30);
   mallopt(M_TRIM_THRESHOLD, 1 << 30);

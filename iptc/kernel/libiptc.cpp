@@ -141,8 +141,8 @@ int commit_by_libiptc(const RawTable& wanted, const std::function<int()>& may_co
   if (!clear(calls, handle.get(), chains)) return errno;
   if (const int problem = fill(calls, handle.get(), wanted, chains); problem != 0) return problem;
   if (const int problem = may_commit(); problem != 0) return problem;
-  // For the commit libiptc needs as much again as the table has bytes, in one piece; what earlier steps left free between
-  // their pieces goes back first.
+  // For the commit libiptc needs as much again as the table has bytes, in one piece; what earlier steps left free
+  // between their pieces goes back first.
   constexpr size_t kLarge = 4UL << 20;
   if (wanted.bytes.size() > kLarge) malloc_trim(0);
   return calls.commit(handle.get()) != 0 ? 0 : errno;
