@@ -1,6 +1,5 @@
-// Everything that a policy may not say: the whole text of each refusal. A case is a line or two of TOML and what is
-// said of it; "schema = 1" goes before each and is line 1.
-#include <gtest/gtest.h>
+// The form of a policy file: syntax, keys and tables, types, what must be there, accounts. Each refusal word for word.
+#include "tests/policy/refusals.h"
 
 #include <algorithm>
 #include <array>
@@ -10,121 +9,109 @@
 namespace tails::testing {
 namespace {
 
-struct Case {
-  const char* name;
-  const char* toml;
-  const char* said;
-};
-
-// A service that lacks its ports: lines 2 to 4.
-#define SERVICE "[[service]]\nname = \"A\"\nat = \"127.0.0.1\"\n"
-// A [tor] of lines 2 to 4.
-#define TOR "[tor]\nuser = \"debian-tor\"\nout = [\"tcp\"]\n"
-#define LIVE "[live]\nuser = \"amnesia\"\n"
-
 // clang-format off
 constexpr std::array kCases = {
-    Case{"UnknownTable", R"([tro]
+    RefusalCase{"UnknownTable", R"([tro]
 )", R"(policy.toml:2:2: unknown key "tro" in the policy
     2 | [tro]
       |  ^~~ did you mean "tor"?
 )"},
-    Case{"UnknownKeyWithANearOne", SERVICE R"(ports = ["tcp/1"]
+    RefusalCase{"UnknownKeyWithANearOne", SERVICE R"(ports = ["tcp/1"]
 alow = ["root"]
 )", R"(policy.toml:6:1: unknown key "alow" in [[service]]
     6 | alow = ["root"]
       | ^~~~ did you mean "allow"?
 )"},
-    Case{"UnknownKeyWithoutANearOne", LIVE R"(colour = "red"
+    RefusalCase{"UnknownKeyWithoutANearOne", LIVE R"(colour = "red"
 )", R"(policy.toml:4:1: unknown key "colour" in [live]
     4 | colour = "red"
       | ^~~~~~ Known here: user.
 )"},
-    Case{"UnknownTopLevelKey", R"(services = 1
+    RefusalCase{"UnknownTopLevelKey", R"(services = 1
 )", R"(policy.toml:2:1: unknown key "services" in the policy
     2 | services = 1
       | ^~~~~~~~ did you mean "service"?
 )"},
-    Case{"KeyGivenTwice", LIVE R"(user = "root"
+    RefusalCase{"KeyGivenTwice", LIVE R"(user = "root"
 )", R"(policy.toml:4:1: "user" is given twice
     4 | user = "root"
       | ^~~~ A key or a [table] may stand once; a [[list]] of tables may go on.
 )"},
-    Case{"TableGivenTwice", LIVE LIVE, R"(policy.toml:4:2: "live" is given twice
+    RefusalCase{"TableGivenTwice", LIVE LIVE, R"(policy.toml:4:2: "live" is given twice
     4 | [live]
       |  ^~~~ A key or a [table] may stand once; a [[list]] of tables may go on.
 )"},
-    Case{"SyntaxError", R"(x = [1,
+    RefusalCase{"SyntaxError", R"(x = [1,
 )", R"(policy.toml:2:9: cannot read array: encountered end-of-file
     2 | x = [1,
       |        ^
 )"},
-    Case{"TableWithoutAName", R"([[/direct]]
+    RefusalCase{"TableWithoutAName", R"([[/direct]]
 )", R"(policy.toml:2:3: cannot read key: expected bare key starting character or string delimiter, saw '/'
     2 | [[/direct]]
       |   ^
 )"},
-    Case{"KeyOfManyParts", R"(a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a = 1
+    RefusalCase{"KeyOfManyParts", R"(a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a = 1
 )", R"(policy.toml:2:32: this key has too many parts
     2 | a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a = 1
       |                                ^ A policy has no such key.
 )"},
-    Case{"OneTableWhereThereAreSeveral", R"([service]
+    RefusalCase{"OneTableWhereThereAreSeveral", R"([service]
 name = "A"
 )", R"(policy.toml:2:1: [service] is one of several
     2 | [service]
       | ^~~~~~~~~ Write [[service]].
 )"},
-    Case{"ListOfTablesWhereThereIsOne", R"([[live]]
+    RefusalCase{"ListOfTablesWhereThereIsOne", R"([[live]]
 user = "amnesia"
 )", R"(policy.toml:2:1: [[live]] may stand only once
     2 | [[live]]
       | ^~~~~~~~ Write [live].
 )"},
-    Case{"TableOfWrongType", R"(tor = 5
+    RefusalCase{"TableOfWrongType", R"(tor = 5
 )", R"(policy.toml:2:7: expected a table, found an integer
     2 | tor = 5
       |       ^
 )"},
-    Case{"ListOfWrongType", R"(service = ["A"]
+    RefusalCase{"ListOfWrongType", R"(service = ["A"]
 )", R"(policy.toml:2:13: expected a table, found a string
     2 | service = ["A"]
       |            ^~~
 )"},
-    Case{"UsersOfWrongType", R"(users = ["amnesia"]
+    RefusalCase{"UsersOfWrongType", R"(users = ["amnesia"]
 )", R"(policy.toml:2:9: expected a table, found a list
     2 | users = ["amnesia"]
       |         ^~~~~~~~~~~
 )"},
-    Case{"StringOfWrongType", R"([live]
+    RefusalCase{"StringOfWrongType", R"([live]
 user = 1000
 )", R"(policy.toml:3:8: expected a string, found an integer
     3 | user = 1000
       |        ^~~~
 )"},
-    Case{"ListItemOfWrongType", SERVICE R"(ports = ["tcp/1", 2]
+    RefusalCase{"ListItemOfWrongType", SERVICE R"(ports = ["tcp/1", 2]
 )", R"(policy.toml:5:19: expected a string, found an integer
     5 | ports = ["tcp/1", 2]
       |                   ^
 )"},
-    Case{"BooleanOfWrongType", R"([states]
+    RefusalCase{"BooleanOfWrongType", R"([states]
 related_icmp_on_loopback = "yes"
 )", R"(policy.toml:3:29: expected true or false, found a string
     3 | related_icmp_on_loopback = "yes"
       |                            ^~~~~
 )"},
-    Case{"EmptyString", R"([live]
+    RefusalCase{"EmptyString", R"([live]
 user = ""
 )", R"(policy.toml:3:9: "user" is empty
     3 | user = ""
       |        ^~
 )"},
-    Case{"EmptyStringInAList", SERVICE R"(ports = [""]
+    RefusalCase{"EmptyStringInAList", SERVICE R"(ports = [""]
 )", R"(policy.toml:5:11: "ports" has an empty string
     5 | ports = [""]
       |          ^~
 )"},
-    Case{"ServiceWithoutAnything", R"([[service]]
+    RefusalCase{"ServiceWithoutAnything", R"([[service]]
 )", R"(policy.toml:2:1: [[service]] needs the key "name"
     2 | [[service]]
       | ^~~~~~~~~~~
@@ -135,7 +122,7 @@ policy.toml:2:1: [[service]] needs the key "ports"
     2 | [[service]]
       | ^~~~~~~~~~~
 )"},
-    Case{"TorWithoutAnything", R"([tor]
+    RefusalCase{"TorWithoutAnything", R"([tor]
 )", R"(policy.toml:2:1: [tor] needs the key "out"
     2 | [tor]
       | ^~~~~
@@ -143,7 +130,7 @@ policy.toml:2:1: [tor] needs the key "user"
     2 | [tor]
       | ^~~~~
 )"},
-    Case{"DirectWithoutAnything", R"([[direct]]
+    RefusalCase{"DirectWithoutAnything", R"([[direct]]
 )", R"(policy.toml:2:1: [[direct]] needs the key "out"
     2 | [[direct]]
       | ^~~~~~~~~~
@@ -151,7 +138,7 @@ policy.toml:2:1: [[direct]] needs the key "user"
     2 | [[direct]]
       | ^~~~~~~~~~
 )"},
-    Case{"NamespaceWithoutAnything", R"([[namespace]]
+    RefusalCase{"NamespaceWithoutAnything", R"([[namespace]]
 )", R"(policy.toml:2:1: [[namespace]] needs the key "name"
     2 | [[namespace]]
       | ^~~~~~~~~~~~~
@@ -159,508 +146,66 @@ policy.toml:2:1: [[namespace]] needs the key "host"
     2 | [[namespace]]
       | ^~~~~~~~~~~~~
 )"},
-    Case{"LiveWithoutUser", R"([live]
+    RefusalCase{"LiveWithoutUser", R"([live]
 )", R"(policy.toml:2:1: [live] needs the key "user"
     2 | [live]
       | ^~~~~~
 )"},
-    Case{"LanWithoutNetworks", R"([lan]
+    RefusalCase{"LanWithoutNetworks", R"([lan]
 )", R"(policy.toml:2:1: [lan] needs the key "networks"
     2 | [lan]
       | ^~~~~
 )"},
-    Case{"UnknownUserWithANearOne", SERVICE R"(ports = ["tcp/1"]
+    RefusalCase{"UnknownUserWithANearOne", SERVICE R"(ports = ["tcp/1"]
 allow = ["amnesai"]
 )", R"(policy.toml:6:11: user "amnesai" is not known on this system
     6 | allow = ["amnesai"]
       |          ^~~~~~~~~ did you mean "amnesia"? To name an account that appears later, pin its number under [users].
 )"},
-    Case{"UnknownUserWithoutANearOne", SERVICE R"(ports = ["tcp/1"]
+    RefusalCase{"UnknownUserWithoutANearOne", SERVICE R"(ports = ["tcp/1"]
 deny = ["xyzzy"]
 )", R"(policy.toml:6:10: user "xyzzy" is not known on this system
     6 | deny = ["xyzzy"]
       |         ^~~~~~~ To name an account that appears later, pin its number under [users].
 )"},
-    Case{"UnknownTorUser", R"([tor]
+    RefusalCase{"UnknownTorUser", R"([tor]
 user = "tor"
 out = []
 )", R"(policy.toml:3:9: user "tor" is not known on this system
     3 | user = "tor"
       |        ^~~~~ To name an account that appears later, pin its number under [users].
 )"},
-    Case{"UserWithNoUsersNumber", SERVICE R"(ports = ["tcp/1"]
+    RefusalCase{"UserWithNoUsersNumber", SERVICE R"(ports = ["tcp/1"]
 allow = ["void"]
 )", R"(policy.toml:6:11: user "void" has UID 4294967295, which means "no user" to the kernel
     6 | allow = ["void"]
       |          ^~~~~~ Give the account another number.
 )"},
-    Case{"PinnedToNoUsersNumber", R"([users]
+    RefusalCase{"PinnedToNoUsersNumber", R"([users]
 a = 4294967295
 )", R"(policy.toml:3:5: UID 4294967295 means "no user" to the kernel
     3 | a = 4294967295
       |     ^~~~~~~~~~ Give the account's own number.
 )"},
-    Case{"PinnedToANegativeNumber", R"([users]
+    RefusalCase{"PinnedToANegativeNumber", R"([users]
 a = -1
 )", R"(policy.toml:3:5: -1 is no user number
     3 | a = -1
       |     ^~ They go from 0 to 4294967294.
 )"},
-    Case{"PinnedToText", R"([users]
+    RefusalCase{"PinnedToText", R"([users]
 a = "1000"
 )", R"(policy.toml:3:6: expected an integer, found a string
     3 | a = "1000"
       |     ^~~~~~
 )"},
-    Case{"OptionalNotAList", R"([users]
+    RefusalCase{"OptionalNotAList", R"([users]
 optional = "a"
 )", R"(policy.toml:3:13: expected a list, found a string
     3 | optional = "a"
       |            ^~~
 )"},
-    Case{"UnknownProtocolWithANearOne", SERVICE R"(ports = ["tpc/9050"]
-)", R"(policy.toml:5:11: "tpc/9050" does not start with a protocol
-    5 | ports = ["tpc/9050"]
-      |          ^~~~~~~~~~ did you mean "tcp/9050"?
-)"},
-    Case{"UnknownProtocolWithoutANearOne", SERVICE R"(ports = ["icmp"]
-)", R"(policy.toml:5:11: "icmp" does not start with a protocol
-    5 | ports = ["icmp"]
-      |          ^~~~~~ Write "tcp/9050", "udp/6000-6010", or "tcp" for any port.
-)"},
-    Case{"PortZero", SERVICE R"(ports = ["tcp/0"]
-)", R"(policy.toml:5:11: port 0 cannot be used
-    5 | ports = ["tcp/0"]
-      |          ^~~~~~~ Ports go from 1 to 65535; "tcp" alone means any.
-)"},
-    Case{"PortOver65535", SERVICE R"(ports = ["udp/65536"]
-)", R"(policy.toml:5:11: port 65536 is over 65535
-    5 | ports = ["udp/65536"]
-      |          ^~~~~~~~~~~ Ports go from 1 to 65535.
-)"},
-    Case{"PortFarOver65535", SERVICE R"(ports = ["udp/99999999999999999999"]
-)", R"(policy.toml:5:11: port 99999999999999999999 is over 65535
-    5 | ports = ["udp/99999999999999999999"]
-      |          ^~~~~~~~~~~~~~~~~~~~~~~~~~ Ports go from 1 to 65535.
-)"},
-    Case{"EmptyRange", SERVICE R"(ports = ["tcp/6010-6000"]
-)", R"(policy.toml:5:11: the range 6010-6000 is empty
-    5 | ports = ["tcp/6010-6000"]
-      |          ^~~~~~~~~~~~~~~ did you mean "tcp/6000-6010"?
-)"},
-    Case{"NoPort", SERVICE R"(ports = ["tcp/"]
-)", R"(policy.toml:5:11: "tcp/" names no port
-    5 | ports = ["tcp/"]
-      |          ^~~~~~ Write a number or a range: "tcp/9050", "tcp/6000-6010".
-)"},
-    Case{"HalfARange", SERVICE R"(ports = ["tcp/1-"]
-)", R"(policy.toml:5:11: "tcp/1-" names no port
-    5 | ports = ["tcp/1-"]
-      |          ^~~~~~~~ Write a number or a range: "tcp/9050", "tcp/6000-6010".
-)"},
-    Case{"PortByName", SERVICE R"(ports = ["tcp/http"]
-)", R"(policy.toml:5:11: "tcp/http" names no port
-    5 | ports = ["tcp/http"]
-      |          ^~~~~~~~~~ Write a number or a range: "tcp/9050", "tcp/6000-6010".
-)"},
-    Case{"SignedPort", SERVICE R"(ports = ["tcp/+80"]
-)", R"(policy.toml:5:11: "tcp/+80" names no port
-    5 | ports = ["tcp/+80"]
-      |          ^~~~~~~~~ Write a number or a range: "tcp/9050", "tcp/6000-6010".
-)"},
-    Case{"SourcePortZero", SERVICE R"(ports = ["tcp/1"]
-from = ["0"]
-)", R"(policy.toml:6:10: port 0 cannot be used
-    6 | from = ["0"]
-      |         ^~~ Ports go from 1 to 65535.
-)"},
-    Case{"SourcePortsOfAnotherProtocol", SERVICE R"(ports = ["tcp/1", "udp/1"]
-from = ["tcp/31000"]
-)", R"(policy.toml:6:10: "tcp/31000" cannot be where "udp/1" comes from
-    6 | from = ["tcp/31000"]
-      |         ^~~~~~~~~~~ Write one service for each protocol.
-)"},
-    Case{"SourcePortsWithoutAPort", SERVICE R"(ports = ["tcp/1"]
-from = ["tcp"]
-)", R"(policy.toml:6:10: "tcp" names no port
-    6 | from = ["tcp"]
-      |         ^~~~~ Write a number or a range: "9050", "6000-6010".
-)"},
-    Case{"ServiceNotOnLoopback", R"([[service]]
-name = "A"
-at = "192.0.2.1"
-ports = ["tcp/1"]
-)", R"(policy.toml:4:7: 192.0.2.1 is no loopback address
-    4 | at = "192.0.2.1"
-      |      ^~~~~~~~~~~ A service is at an address of 127.0.0.0/8 or at ::1.
-)"},
-    Case{"ServiceAtNoAddress", R"([[service]]
-name = "A"
-at = "localhost"
-ports = ["tcp/1"]
-)", R"(policy.toml:4:7: "localhost" is no IP address
-    4 | at = "localhost"
-      |      ^~~~~~~~~~~
-)"},
-    Case{"ServiceAtAnAutomapAddress", TOR R"(trans_port = 9040
-automap = "127.192.0.0/10"
-)" LIVE R"([[service]]
-name = "A"
-at = "127.200.0.1"
-ports = ["tcp/1"]
-allow = ["root"]
-)", R"(policy.toml:11:7: 127.200.0.1 is an automap address (127.192.0.0/10)
-   11 | at = "127.200.0.1"
-      |      ^~~~~~~~~~~~~ TCP to it goes to Tor; use another address of 127.0.0.0/8.
-)"},
-    Case{"DuplicateServiceName", SERVICE R"(ports = ["tcp/1"]
-)" SERVICE R"(ports = ["tcp/2"]
-)", R"(policy.toml:7:9: two services are named "A"
-    7 | name = "A"
-      |        ^~~ The first is policy.toml:2.
-)"},
-    Case{"AllowedAndDenied", SERVICE R"(ports = ["tcp/1"]
-allow = ["root", "htp"]
-deny = ["htp"]
-)", R"(policy.toml:7:10: service "A" both allows and denies user "htp"
-    7 | deny = ["htp"]
-      |         ^~~~~ Remove it from one of the two lists.
-)"},
-    Case{"AllowedAndDeniedByTwoNames", R"([users]
-admin = 0
-)" SERVICE R"(ports = ["tcp/1"]
-allow = ["root"]
-deny = ["admin"]
-)", R"(policy.toml:9:10: service "A" both allows and denies user "admin" (UID 0, also named "root")
-    9 | deny = ["admin"]
-      |         ^~~~~~~ Remove it from one of the two lists.
-)"},
-    Case{"ConditionOnARelativePath", SERVICE R"(ports = ["tcp/1"]
-when = { path = "usr" }
-)", R"(policy.toml:6:18: "usr" is no absolute path
-    6 | when = { path = "usr" }
-      |                 ^~~~~ Write it from the root: "/usr/…".
-)"},
-    Case{"ConditionOnNothing", SERVICE R"(ports = ["tcp/1"]
-when = {}
-)", R"(policy.toml:6:8: when needs the key "path"
-    6 | when = {}
-      |        ^~
-)"},
-    Case{"ConditionOnSomethingElse", SERVICE R"(ports = ["tcp/1"]
-when = { user = "root" }
-)", R"(policy.toml:6:8: when needs the key "path"
-    6 | when = { user = "root" }
-      |        ^~~~~~~~~~~~~~~~~
-policy.toml:6:10: unknown key "user" in when
-    6 | when = { user = "root" }
-      |          ^~~~ Known here: path.
-)"},
-    Case{"AutomapWithoutTransPort", TOR R"(automap = "127.192.0.0/10"
-)" LIVE, R"(policy.toml:5:12: automap needs trans_port
-    5 | automap = "127.192.0.0/10"
-      |           ^~~~~~~~~~~~~~~~ Name Tor's TransPort under [tor]: trans_port = 9040.
-)"},
-    Case{"AutomapWithoutLive", TOR R"(trans_port = 9040
-automap = "127.192.0.0/10"
-)", R"(policy.toml:6:12: automap needs [live]
-    6 | automap = "127.192.0.0/10"
-      |           ^~~~~~~~~~~~~~~~ Only the live user gets there: name it under [live].
-)"},
-    Case{"AutomapOutsideLoopback", TOR R"(trans_port = 9040
-automap = "10.192.0.0/10"
-)" LIVE, R"(policy.toml:6:12: automap 10.192.0.0/10 is not inside 127.0.0.0/8
-    6 | automap = "10.192.0.0/10"
-      |           ^~~~~~~~~~~~~~~ Use Tor's VirtualAddrNetworkIPv4, by default "127.192.0.0/10".
-)"},
-    Case{"AutomapWiderThanLoopback", TOR R"(trans_port = 9040
-automap = "126.0.0.0/7"
-)" LIVE, R"(policy.toml:6:12: automap 126.0.0.0/7 is not inside 127.0.0.0/8
-    6 | automap = "126.0.0.0/7"
-      |           ^~~~~~~~~~~~~ Use Tor's VirtualAddrNetworkIPv4, by default "127.192.0.0/10".
-)"},
-    Case{"AutomapThatHoldsItsTarget", TOR R"(trans_port = 9040
-automap = "127.0.0.0/9"
-)" LIVE, R"(policy.toml:6:12: automap 127.0.0.0/9 holds 127.0.0.1, to which it redirects
-    6 | automap = "127.0.0.0/9"
-      |           ^~~~~~~~~~~~~ Use Tor's VirtualAddrNetworkIPv4, by default "127.192.0.0/10".
-)"},
-    Case{"AutomapWithHostBits", TOR R"(trans_port = 9040
-automap = "127.192.0.1/10"
-)" LIVE, R"(policy.toml:6:12: "127.192.0.1/10" has host bits set
-    6 | automap = "127.192.0.1/10"
-      |           ^~~~~~~~~~~~~~~~ did you mean "127.192.0.0/10"?
-)"},
-    Case{"RedirectWithoutDnsPort", TOR R"(redirect_dns = true
-)", R"(policy.toml:5:1: redirect_dns needs dns_port
-    5 | redirect_dns = true
-      | ^~~~~~~~~~~~ Name Tor's DNSPort under [tor]: dns_port = 5353.
-)"},
-    Case{"RedirectToItself", TOR R"(redirect_dns = true
-dns_port = 53
-)", R"(policy.toml:5:1: redirect_dns redirects port 53 to itself
-    5 | redirect_dns = true
-      | ^~~~~~~~~~~~ Leave redirect_dns out.
-)"},
-    Case{"TransPortZero", TOR R"(trans_port = 0
-)", R"(policy.toml:5:14: port 0 cannot be used
-    5 | trans_port = 0
-      |              ^ Ports go from 1 to 65535.
-)"},
-    Case{"DnsPortOver65535", TOR R"(dns_port = 65536
-)", R"(policy.toml:5:12: port 65536 is over 65535
-    5 | dns_port = 65536
-      |            ^~~~~ Ports go from 1 to 65535.
-)"},
-    Case{"DnsPortNegative", TOR R"(dns_port = -53
-)", R"(policy.toml:5:12: port -53 is negative
-    5 | dns_port = -53
-      |            ^~~ Ports go from 1 to 65535.
-)"},
-    Case{"LanWithHostBits", R"([lan]
-networks = ["10.0.0.1/8"]
-)", R"(policy.toml:3:14: "10.0.0.1/8" has host bits set
-    3 | networks = ["10.0.0.1/8"]
-      |             ^~~~~~~~~~~~ did you mean "10.0.0.0/8"?
-)"},
-    Case{"LanOfIpv6", R"([lan]
-networks = ["fd00::/8"]
-)", R"(policy.toml:3:14: "fd00::/8" is not IPv4
-    3 | networks = ["fd00::/8"]
-      |             ^~~~~~~~~~
-)"},
-    Case{"LanWithoutLength", R"([lan]
-networks = ["10.0.0.0"]
-)", R"(policy.toml:3:14: "10.0.0.0" is no network
-    3 | networks = ["10.0.0.0"]
-      |             ^~~~~~~~~~ Write "10.0.0.0/8".
-)"},
-    Case{"LanWithLengthOver32", R"([lan]
-networks = ["10.0.0.0/33"]
-)", R"(policy.toml:3:14: "10.0.0.0/33" is no network
-    3 | networks = ["10.0.0.0/33"]
-      |             ^~~~~~~~~~~~~ Write "10.0.0.0/8".
-)"},
-    Case{"LanThatHoldsLoopback", R"([lan]
-networks = ["0.0.0.0/0"]
-)", R"(policy.toml:3:14: 0.0.0.0/0 holds loopback addresses, which are no LAN
-    3 | networks = ["0.0.0.0/0"]
-      |             ^~~~~~~~~~~ Name private networks (RFC 1918).
-)"},
-    Case{"NamespaceNameTooLong", R"([[namespace]]
-name = "elevenbytes"
-host = "10.0.0.1/30"
-)", R"(policy.toml:3:9: the interface name "veth-elevenbytes" has 16 bytes, the kernel takes 15
-    3 | name = "elevenbytes"
-      |        ^~~~~~~~~~~~~ Choose a name of at most 10 bytes.
-)"},
-    Case{"NamespaceNameWithAWildcard", R"([[namespace]]
-name = "tbb+"
-host = "10.0.0.1/30"
-)", R"(policy.toml:3:9: "tbb+" cannot be the name of a namespace
-    3 | name = "tbb+"
-      |        ^~~~~~ Use letters, digits, '-', '_' and '.', and start with a letter, a digit or '_'.
-)"},
-    Case{"NamespaceNameWithASlash", R"([[namespace]]
-name = "../x"
-host = "10.0.0.1/30"
-)", R"(policy.toml:3:9: "../x" cannot be the name of a namespace
-    3 | name = "../x"
-      |        ^~~~~~ Use letters, digits, '-', '_' and '.', and start with a letter, a digit or '_'.
-)"},
-    Case{"NamespaceHostWithoutLength", R"([[namespace]]
-name = "a"
-host = "10.0.0.1"
-)", R"(policy.toml:4:9: "10.0.0.1" is no IPv4 address with its network
-    4 | host = "10.0.0.1"
-      |        ^~~~~~~~~~ Write the host's address and a length of 8 to 31: "10.200.1.1/30".
-)"},
-    Case{"NamespaceHostOfIpv6", R"([[namespace]]
-name = "a"
-host = "fd00::1/30"
-)", R"(policy.toml:4:9: "fd00::1/30" is no IPv4 address with its network
-    4 | host = "fd00::1/30"
-      |        ^~~~~~~~~~~~ Write the host's address and a length of 8 to 31: "10.200.1.1/30".
-)"},
-    Case{"NamespaceHostAlone", R"([[namespace]]
-name = "a"
-host = "10.0.0.1/32"
-)", R"(policy.toml:4:9: "10.0.0.1/32" is no IPv4 address with its network
-    4 | host = "10.0.0.1/32"
-      |        ^~~~~~~~~~~~~ Write the host's address and a length of 8 to 31: "10.200.1.1/30".
-)"},
-    Case{"NamespaceHostIsTheNetwork", R"([[namespace]]
-name = "a"
-host = "10.0.0.0/30"
-)", R"(policy.toml:4:9: 10.0.0.0 leaves no room for the guest in 10.0.0.0/30
-    4 | host = "10.0.0.0/30"
-      |        ^~~~~~~~~~~~~ The guest is the next address; write "10.0.0.1/30".
-)"},
-    Case{"NamespaceGuestIsTheBroadcast", R"([[namespace]]
-name = "a"
-host = "10.0.0.2/30"
-)", R"(policy.toml:4:9: 10.0.0.2 leaves no room for the guest in 10.0.0.0/30
-    4 | host = "10.0.0.2/30"
-      |        ^~~~~~~~~~~~~ The guest is the next address; write "10.0.0.1/30".
-)"},
-    Case{"NamespaceGuestOutside", R"([[namespace]]
-name = "a"
-host = "10.0.0.1/31"
-)", R"(policy.toml:4:9: 10.0.0.1 leaves no room for the guest in 10.0.0.0/31
-    4 | host = "10.0.0.1/31"
-      |        ^~~~~~~~~~~~~ The guest is the next address; write "10.0.0.0/31".
-)"},
-    Case{"NamespaceOnLoopback", R"([[namespace]]
-name = "a"
-host = "127.0.0.1/30"
-)", R"(policy.toml:4:9: 127.0.0.0/30 cannot be the network of a namespace
-    4 | host = "127.0.0.1/30"
-      |        ^~~~~~~~~~~~~~ Choose a private network (RFC 1918).
-)"},
-    Case{"NamespaceOnMulticast", R"([[namespace]]
-name = "a"
-host = "224.0.0.1/30"
-)", R"(policy.toml:4:9: 224.0.0.0/30 cannot be the network of a namespace
-    4 | host = "224.0.0.1/30"
-      |        ^~~~~~~~~~~~~~ Choose a private network (RFC 1918).
-)"},
-    Case{"DuplicateNamespaceName", R"([[namespace]]
-name = "a"
-host = "10.0.0.1/30"
-[[namespace]]
-name = "a"
-host = "10.0.0.5/30"
-)", R"(policy.toml:6:9: two namespaces are named "a"
-    6 | name = "a"
-      |        ^~~ The first is policy.toml:2.
-)"},
-    Case{"OverlappingNamespaces", R"([[namespace]]
-name = "a"
-host = "10.0.0.1/24"
-[[namespace]]
-name = "b"
-host = "10.0.0.5/30"
-)", R"(policy.toml:7:9: namespace "b" (10.0.0.4/30) overlaps namespace "a" (10.0.0.0/24)
-    7 | host = "10.0.0.5/30"
-      |        ^~~~~~~~~~~~~ The first is policy.toml:2.
-)"},
-    Case{"NamespaceOverlapsAnInterface", R"([[namespace]]
-name = "a"
-host = "10.7.0.1/30"
-)", R"(policy.toml:4:9: namespace "a" (10.7.0.0/30) overlaps 10.7.0.0/16, the network of eth0
-    4 | host = "10.7.0.1/30"
-      |        ^~~~~~~~~~~~~ Choose a network that this machine does not use.
-)"},
-    Case{"UnknownLog", R"([blocked]
-log = "syslog"
-)", R"(policy.toml:3:8: "syslog" is no place to log to
-    3 | log = "syslog"
-      |       ^~~~~~~~ Write "kernel", "nflog:5" (a group from 0 to 65535) or "none".
-)"},
-    Case{"NflogGroupOver65535", R"([blocked]
-log = "nflog:65536"
-)", R"(policy.toml:3:8: "nflog:65536" is no place to log to
-    3 | log = "nflog:65536"
-      |       ^~~~~~~~~~~~~ Write "kernel", "nflog:5" (a group from 0 to 65535) or "none".
-)"},
-    Case{"UnknownAnswer", R"([blocked]
-answer = "refuse"
-)", R"(policy.toml:3:11: "refuse" is no answer to a blocked packet
-    3 | answer = "refuse"
-      |          ^~~~~~~~ Write "reject" or "drop".
-)"},
-    Case{"PrefixTooLong", R"([blocked]
-prefix = "Thirty bytes are one too many:"
-)", R"(policy.toml:3:11: the prefix has 30 bytes, the kernel takes 29
-    3 | prefix = "Thirty bytes are one too many:"
-      |          ^~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~ Shorten it.
-)"},
-    Case{"PrefixTooLongForNflog", R"([blocked]
-log = "nflog:5"
-prefix = "Sixty-four bytes are one too many even for NFLOG, which has room:"
-)", R"(policy.toml:4:11: the prefix has 65 bytes, the kernel takes 63
-    4 | prefix = "Sixty-four bytes are one too many even for NFLOG, which has room:"
-      |          ^~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~ Shorten it.
-)"},
-    Case{"PrefixWithANewline", R"([blocked]
-prefix = "a\nb"
-)", R"(policy.toml:3:11: the prefix has a control character
-    3 | prefix = "a\nb"
-      |          ^~~~~~ Use what can be printed.
-)"},
-    Case{"RateWithoutAUnit", R"([blocked]
-log_limit = "20"
-)", R"(policy.toml:3:14: "20" is no rate
-    3 | log_limit = "20"
-      |             ^~~~ Write "20/second" or "20/minute burst 100".
-)"},
-    Case{"RateOfAnUnknownUnit", R"([blocked]
-log_limit = "20/fortnight"
-)", R"(policy.toml:3:14: "20/fortnight" is no rate
-    3 | log_limit = "20/fortnight"
-      |             ^~~~~~~~~~~~~~ Write "20/second" or "20/minute burst 100".
-)"},
-    Case{"RateOfZero", R"([blocked]
-log_limit = "0/second"
-)", R"(policy.toml:3:14: a rate of 0 would log nothing
-    3 | log_limit = "0/second"
-      |             ^~~~~~~~~~ To log nothing, say log = "none".
-)"},
-    Case{"RateTooFast", R"([blocked]
-log_limit = "10001/second"
-)", R"(policy.toml:3:14: 10001/second is faster than the kernel can count
-    3 | log_limit = "10001/second"
-      |             ^~~~~~~~~~~~~~ At most 10000/second.
-)"},
-    Case{"BurstOfZero", R"([blocked]
-log_limit = "20/second burst 0"
-)", R"(policy.toml:3:14: a burst of 0 cannot be used
-    3 | log_limit = "20/second burst 0"
-      |             ^~~~~~~~~~~~~~~~~~~ A burst goes from 1 to 10000.
-)"},
-    Case{"BurstOverADay", R"([blocked]
-log_limit = "1/day"
-)", R"(policy.toml:3:14: a burst of 5 at 1/day spans more than a day
-    3 | log_limit = "1/day"
-      |             ^~~~~~~ The kernel cannot count that far: lower the burst or raise the rate.
-)"},
-    Case{"BurstThatIsNoNumber", R"([blocked]
-log_limit = "20/second burst many"
-)", R"(policy.toml:3:14: "20/second burst many" is no rate
-    3 | log_limit = "20/second burst many"
-      |             ^~~~~~~~~~~~~~~~~~~~~~ Write "20/second" or "20/minute burst 100".
-)"},
-    Case{"ResolverThatIsNoAddress", R"([host]
-resolver = "localhost"
-)", R"(policy.toml:3:13: "localhost" is no IP address
-    3 | resolver = "localhost"
-      |            ^~~~~~~~~~~
-)"},
-    Case{"ResolverFileWithARelativePath", R"([host]
-clearnet_resolver_file = "resolv.conf"
-)", R"(policy.toml:3:27: "resolv.conf" is no absolute path
-    3 | clearnet_resolver_file = "resolv.conf"
-      |                          ^~~~~~~~~~~~~ Write it from the root: "/etc/…".
-)"},
-    Case{"SysctlThatClimbsOut", R"([host]
-sysctl = { "net/../../x" = 1 }
-)", R"(policy.toml:3:12: "net/../../x" is no name of a sysctl
-    3 | sysctl = { "net/../../x" = 1 }
-      |            ^~~~~~~~~~~~~ Write it with dots: "net.ipv4.tcp_mtu_probing".
-)"},
-    Case{"SysctlOfWrongType", R"([host]
-sysctl = { "net.ipv4.tcp_mtu_probing" = "1" }
-)", R"(policy.toml:3:42: expected an integer, found a string
-    3 | sysctl = { "net.ipv4.tcp_mtu_probing" = "1" }
-      |                                         ^~~
-)"},
-    Case{"PassOfSomethingElse", R"([wire]
-pass = ["arp", "dns"]
-)", R"(policy.toml:3:17: "dns" is nothing that can be passed
-    3 | pass = ["arp", "dns"]
-      |                ^~~~~ Write "arp" or "dhcp".
-)"},
-    Case{"SeveralErrorsAtOnce", R"([live]
+    RefusalCase{"SeveralErrorsAtOnce", R"([live]
 user = "amnesai"
 [[service]]
 name = "A"
@@ -676,7 +221,7 @@ policy.toml:7:11: port 0 cannot be used
     7 | ports = ["tcp/0"]
       |          ^~~~~~~ Ports go from 1 to 65535; "tcp" alone means any.
 )"},
-    Case{"ControlCharactersInAKey", R"("\u001b[2J" = 1
+    RefusalCase{"ControlCharactersInAKey", R"("\u001b[2J" = 1
 )", R"(policy.toml:2:1: unknown key "?[2J" in the policy
     2 | "\u001b[2J" = 1
       | ^~~~~~~~~~~ Known here: schema, name, users, tor, live, direct, lan, service, namespace, states, blocked, host, wire.
@@ -684,7 +229,7 @@ policy.toml:7:11: port 0 cannot be used
 };
 // clang-format on
 
-class Refusal : public ::testing::TestWithParam<Case> {};
+}  // namespace
 
 TEST_P(Refusal, SaysWhereAndWhatAndHowOn) {
   FixedEnvironment machine = usual_machine();
@@ -694,7 +239,6 @@ TEST_P(Refusal, SaysWhereAndWhatAndHowOn) {
   EXPECT_EQ(render(reading.diagnostics) + "\n", GetParam().said);
 }
 
-INSTANTIATE_TEST_SUITE_P(Policy, Refusal, ::testing::ValuesIn(kCases), [](const auto& one) { return one.param.name; });
+INSTANTIATE_TEST_SUITE_P(Form, Refusal, ::testing::ValuesIn(kCases), name_of);
 
-}  // namespace
 }  // namespace tails::testing
