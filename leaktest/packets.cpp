@@ -51,6 +51,8 @@ Bytes packet_of(const Case& attempt, size_t payload) {
   spec.source_port = attempt.source.port;
   spec.destination_port = attempt.target.port;
   spec.tcp_flags = attempt.tcp_flags;
+  spec.acknowledgement = (attempt.tcp_flags & tcp_flag::kAck) != 0 ? 1 : 0;
+  // Data in a SYN is legal, and names the case.
   spec.payload = token_payload(attempt.id, payload);
   return compose(spec);
 }

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "leaktest/bed.h"
+#include "leaktest/packets.h"
 #include "leaktest/sender.h"
 #include "leaktest/services.h"
 #include "leaktest/sightings.h"
@@ -97,19 +98,9 @@ class Run {
   }
 
   Result<void> inject(const Case& attempt) {
-    PacketSpec spec;
-    spec.source = attempt.source.address;
-    spec.destination = attempt.target.address;
-    spec.protocol = attempt.protocol;
-    spec.source_port = attempt.source.port;
-    spec.destination_port = attempt.target.port;
-    spec.tcp_flags = attempt.tcp_flags;
-    spec.acknowledgement = (attempt.tcp_flags & tcp_flag::kAck) != 0 ? 1 : 0;
-    // Data in a SYN is legal, and names the case.
-    spec.payload = token_payload(attempt.id);
     const bool is_guest = bed_.guests.contains(attempt.place);
     const InterfaceName by = is_guest ? policy::kGuestInterface : *InterfaceName::make(attempt.place);
-    return at(is_guest ? attempt.place : "outside").wire.inject(by, compose(spec));
+    return at(is_guest ? attempt.place : "outside").wire.inject(by, packet_of(attempt));
   }
 
   Watched& at(std::string_view place) { return *std::ranges::find(watched_, place, &Watched::place); }
