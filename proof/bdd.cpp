@@ -8,6 +8,15 @@
 
 #include <cassert>
 #include <cstdlib>
+#include <memory>
+#include <new>
+
+// BuDDy's own: what a running operation has found so far, and the place behind it (kernel.h of its sources, which no
+// package has).
+extern "C" {
+extern int* bddrefstack;     // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
+extern int* bddrefstacktop;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
+}
 
 namespace tails::proof {
 namespace {
@@ -29,6 +38,31 @@ extern "C" void on_bdd_error(int code) {
   assert(false && "misuse of BuDDy");
   std::abort();
 }
+
+struct Free {
+  void operator()(int* memory) const { std::free(memory); }
+};
+
+/// A stack of intermediate results in the place of BuDDy 2.4's. Its `*(bddrefstacktop++) = apply_rec(…)` takes the slot
+/// before the value is there (compilers may, and gcc does), and a garbage collection on the way marks whatever was in
+/// that memory: a number that is no node ends the program, or changes bytes that are not BuDDy's. Zeros are a constant,
+/// and what an operation left there is a node. Twice as long as BuDDy's, too: bdd_veccompose calls bdd_ite at its lowest
+/// level, and each may need two slots for every variable.
+class ResultStack {
+ public:
+  explicit ResultStack(int variables)
+      : slots_(static_cast<int*>(std::calloc(4 * static_cast<size_t>(variables) + 8, sizeof(int)))) {
+    if (slots_ == nullptr) throw std::bad_alloc();
+  }
+  /// From then on BuDDy owns it.
+  void install() && {
+    std::free(bddrefstack);
+    bddrefstack = bddrefstacktop = slots_.release();
+  }
+
+ private:
+  std::unique_ptr<int, Free> slots_;
+};
 
 }  // namespace
 
@@ -140,6 +174,7 @@ Bdd BddSubstitution::apply(const Bdd& function) const {
 
 BddSession::BddSession(int variables, int expected_nodes, int most_nodes) {
   assert(!is_running && variables > 0);
+  ResultStack results(variables);
   is_running = true;
   has_run_out = false;
   constexpr int kNodesPerCacheEntry = 8;
@@ -151,6 +186,7 @@ BddSession::BddSession(int variables, int expected_nodes, int most_nodes) {
   bdd_setmaxincrease(most_nodes);  // tables double
   bdd_setcacheratio(kNodesPerCacheEntry);
   bdd_setvarnum(variables);
+  std::move(results).install();
 }
 
 BddSession::~BddSession() {

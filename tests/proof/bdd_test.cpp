@@ -81,6 +81,38 @@ TEST(Bdd, RunningOutOfNodesIsRemembered) {
   EXPECT_EQ(palindrome(2).size(), 9U);
 }
 
+TEST(Bdd, CollectsGarbageInTheMidstOfADeepOperation) {
+  // (Where nobody clears BuDDy's stack, this ends in a segmentation fault: see full_memory.cpp.)
+  for (int variables = 100; variables < 500; variables += 7) {
+    const BddSession session(variables, 1000);
+    Bdd all = Bdd::always();
+    Bdd any;
+    // From the bottom up, so that none of these goes deep.
+    for (int i = variables; i-- > 0;) {
+      all = Bdd::literal(i) & all;
+      any = Bdd::literal(i) | any;
+    }
+    const Bdd some = any ^ all;  // for some number of variables the table is full in the midst of this
+    EXPECT_EQ(some, any - all);
+    EXPECT_EQ(some | all, any);
+    EXPECT_TRUE((some & all).is_never());
+  }
+}
+
+TEST(Bdd, SubstitutesAtTheLowestLevelWhatReachesFromTheHighest) {
+  // bdd_veccompose then goes through all variables twice, with its results on the stack.
+  constexpr int kVariables = 40;
+  const BddSession session(kVariables, 1000);
+  Bdd all = Bdd::always();
+  Bdd odd;
+  for (int i = kVariables; i-- > 0;) all &= Bdd::literal(i);
+  for (int i = 0; i < kVariables; ++i) odd = odd ^ Bdd::literal(i);
+  BddSubstitution substitution;
+  substitution.put(kVariables - 1, odd);
+  // All others being true, an even number of variables is odd where the last one is false.
+  EXPECT_EQ(substitution.apply(all), all.exists(Bdd::literal(kVariables - 1)) - Bdd::literal(kVariables - 1));
+}
+
 ruleset::InterfaceTest prefix(std::string_view name) {
   ruleset::InterfaceTest test;
   for (size_t i = 0; i < name.size(); ++i) test.name.at(i) = name[i];
