@@ -46,8 +46,8 @@ struct Free {
 /// A stack of intermediate results in the place of BuDDy 2.4's. Its `*(bddrefstacktop++) = apply_rec(…)` takes the slot
 /// before the value is there (compilers may, and gcc does), and a garbage collection on the way marks whatever was in
 /// that memory: a number that is no node ends the program, or changes bytes that are not BuDDy's. Zeros are a constant,
-/// and what an operation left there is a node. Twice as long as BuDDy's, too: bdd_veccompose calls bdd_ite at its lowest
-/// level, and each may need two slots for every variable.
+/// and what an operation left there is a node. Twice as long as BuDDy's, too: bdd_veccompose calls bdd_ite at its
+/// lowest level, and each may need two slots for every variable.
 class ResultStack {
  public:
   explicit ResultStack(int variables)

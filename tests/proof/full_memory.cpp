@@ -9,7 +9,7 @@ constexpr int kFreed = 0x80;  // what is allocated is filled with its complement
 
 }  // namespace
 
-extern "C" const char* __asan_default_options();  // NOLINT(bugprone-reserved-identifier)
+extern "C" const char* __asan_default_options();   // NOLINT(bugprone-reserved-identifier)
 extern "C" const char* __asan_default_options() {  // NOLINT(bugprone-reserved-identifier)
   return "malloc_fill_byte=127:max_malloc_fill_size=65536";
 }
