@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <limits>
+#include <optional>
 #include <thread>
 
 #include "conntrack/table.h"
@@ -22,6 +24,7 @@ class FakeKernel {
     uint16_t flags = NLM_F_MULTI;
     int32_t number = 0;
     uint32_t sequence_offset = 0;
+    bool is_cut_short = false;  ///< Without the number.
   };
   using Datagram = std::vector<Message>;
 
@@ -57,14 +60,14 @@ class FakeKernel {
     std::vector<char> bytes;
     for (const Message& message : datagram) {
       nlmsghdr header{};
-      header.nlmsg_len = NLMSG_LENGTH(sizeof message.number);
+      header.nlmsg_len = NLMSG_LENGTH(message.is_cut_short ? 0 : sizeof message.number);
       header.nlmsg_type = message.type;
       header.nlmsg_flags = message.flags;
       header.nlmsg_seq = sequence + message.sequence_offset;
       const size_t at = bytes.size();
       bytes.resize(at + header.nlmsg_len);
       std::memcpy(&bytes[at], &header, sizeof header);
-      std::memcpy(&bytes[at + NLMSG_HDRLEN], &message.number, sizeof message.number);
+      if (!message.is_cut_short) std::memcpy(&bytes[at + NLMSG_HDRLEN], &message.number, sizeof message.number);
     }
     EXPECT_GT(::send(ours_, bytes.data(), bytes.size(), MSG_NOSIGNAL), 0);
   }
@@ -143,6 +146,96 @@ TEST(NetlinkDump, IgnoresTheRestOfAnEarlierAnswer) {
   kernel.play({{{stale, stale_end}, {{.number = 1}, kDone}}});
   Result<void, Errno> result;
   EXPECT_EQ(numbers_in_dump(socket, result), std::vector{1});
+}
+
+TEST(NetlinkDump, PassesOverWhatSaysNothing) {
+  FakeKernel kernel;
+  auto socket = kernel.socket();
+  const FakeKernel::Message end_without_number{NLMSG_DONE, NLM_F_MULTI, 0, 0, true};
+  kernel.play({{{{NLMSG_NOOP, 0, 66, 0}, {.number = 1}, end_without_number, {.number = 2}}}});
+  Result<void, Errno> result;
+  EXPECT_EQ(numbers_in_dump(socket, result), std::vector{1}) << "and not what stands behind the end";
+  EXPECT_TRUE(result.has_value());
+}
+
+TEST(NetlinkDump, AnErrorWithoutANumberOrWithNoneThatIsOneIsAProtocolError) {
+  for (const FakeKernel::Message& broken :
+       {FakeKernel::Message{NLMSG_ERROR, 0, 0, 0, true},
+        FakeKernel::Message{NLMSG_ERROR, 0, std::numeric_limits<int32_t>::min(), 0}}) {
+    FakeKernel kernel;
+    auto socket = kernel.socket();
+    kernel.play({{{broken}}});
+    Result<void, Errno> result;
+    (void)numbers_in_dump(socket, result);
+    ASSERT_FALSE(result.has_value());
+    EXPECT_EQ(result.error(), Errno{EPROTO});
+  }
+}
+
+TEST(NetlinkDump, WhatIsLongerThanTheBufferIsAnErrorAndFitsTheNextTime) {
+  FakeKernel kernel;
+  auto socket = kernel.socket();
+  const FakeKernel::Datagram long_one(4000);
+  kernel.play({{long_one, {kDone}}, {long_one, {kDone}}});
+  Result<void, Errno> result;
+  (void)numbers_in_dump(socket, result);
+  ASSERT_FALSE(result.has_value());
+  EXPECT_EQ(result.error(), Errno{EMSGSIZE});
+  EXPECT_EQ(numbers_in_dump(socket, result).size(), long_one.size());
+  EXPECT_TRUE(result.has_value());
+}
+
+TEST(NetlinkSocket, GivesAnswersBeforeTheAcknowledgementAndOnlyToThoseWhoAsk) {
+  FakeKernel kernel;
+  auto socket = kernel.socket();
+  const FakeKernel::Message acknowledgement{NLMSG_ERROR, 0, 0, 0};
+  kernel.play(
+      {{{{.number = 7}, acknowledgement}}, {{{.number = 8}, acknowledgement}}, {{{NLMSG_ERROR, 0, -EBUSY, 0}}}});
+  int answers = 0;
+  Request request(1, 0, 0);
+  EXPECT_TRUE(socket.ask(request, [&](const nlmsghdr&) { ++answers; }).has_value());
+  EXPECT_EQ(answers, 1);
+  EXPECT_TRUE(socket.ask(request, {}).has_value());
+  const auto refused = socket.ask(request, {});
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error(), Errno{EBUSY});
+}
+
+TEST(NetlinkSocket, WhosePeerIsGoneSaysSo) {
+  std::optional<FakeKernel> kernel(std::in_place);
+  auto first = kernel->socket();
+  const auto nobody = [&](NetlinkSocket& socket) {
+    Request request(1, 0, 0);
+    return socket.ask(request, {});
+  };
+  kernel.reset();
+  const auto sent = nobody(first);
+  ASSERT_FALSE(sent.has_value());
+  EXPECT_EQ(sent.error(), Errno{EPIPE});
+  const auto received = first.receive();
+  ASSERT_FALSE(received.has_value());
+  EXPECT_EQ(received.error(), Errno{ECONNRESET});
+
+  // Another one takes its place.
+  FakeKernel second;
+  first = second.socket();
+  second.play({{{{NLMSG_ERROR, 0, 0, 0}}}});
+  EXPECT_TRUE(nobody(first).has_value());
+}
+
+TEST(NetlinkErrno, IsAWordForPeople) {
+  EXPECT_EQ(words(Errno{EPERM}), "permission denied (EPERM)");
+  EXPECT_EQ(words(Errno{EACCES}), "permission denied (EACCES)");
+  EXPECT_EQ(words(Errno{ENOBUFS}), "no buffer space available (ENOBUFS)");
+  EXPECT_EQ(words(Errno{4711}), "error 4711");
+}
+
+TEST(FlowError, TakesTheErrorsOfAKernelWithoutConntrackForAMissingModule) {
+  for (const int number : {EPROTONOSUPPORT, EAFNOSUPPORT, EINVAL}) {
+    const Error error = flow_error("cannot list flows", Errno{number});
+    EXPECT_EQ(error.message, "cannot list flows: this kernel has no conntrack netlink (module nf_conntrack_netlink)");
+    EXPECT_EQ(error.system_errno, EPROTONOSUPPORT);
+  }
 }
 
 TEST(FlowError, NamesTheMissingModule) {
