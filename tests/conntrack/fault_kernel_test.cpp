@@ -22,8 +22,8 @@ namespace {
 
 using namespace tails::testbed;
 using std::chrono::milliseconds;
-using tails::testing::CallFault;
-using tails::testing::FailingCalls;
+using tails::iptc::CallFault;
+using tails::iptc::FailingCalls;
 using ::testing::AnyOf;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;

@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <cstring>
 
-namespace tails::testing {
+namespace tails::iptc {
 namespace {
 
 thread_local FailingCalls* current = nullptr;
@@ -38,7 +38,7 @@ std::optional<CallFault> FailingCalls::next(std::string_view name) {
   return fault;
 }
 
-}  // namespace tails::testing
+}  // namespace tails::iptc
 
 // The names are the linker's.
 // NOLINTBEGIN(bugprone-reserved-identifier)
@@ -54,22 +54,22 @@ pid_t __real_fork();
 int __real_pipe2(int* ends, int flags);
 
 int __wrap_socket(int family, int type, int protocol) {
-  return tails::testing::make("socket", [&] { return __real_socket(family, type, protocol); });
+  return tails::iptc::make("socket", [&] { return __real_socket(family, type, protocol); });
 }
 int __wrap_connect(int fd, const sockaddr* to, socklen_t length) {
-  return tails::testing::make("connect", [&] { return __real_connect(fd, to, length); });
+  return tails::iptc::make("connect", [&] { return __real_connect(fd, to, length); });
 }
 int __wrap_getsockopt(int fd, int level, int name, void* value, socklen_t* length) {
-  return tails::testing::make("getsockopt", [&] { return __real_getsockopt(fd, level, name, value, length); });
+  return tails::iptc::make("getsockopt", [&] { return __real_getsockopt(fd, level, name, value, length); });
 }
 int __wrap_setsockopt(int fd, int level, int name, const void* value, socklen_t length) {
-  return tails::testing::make("setsockopt", [&] { return __real_setsockopt(fd, level, name, value, length); });
+  return tails::iptc::make("setsockopt", [&] { return __real_setsockopt(fd, level, name, value, length); });
 }
 ssize_t __wrap_send(int fd, const void* bytes, size_t length, int flags) {
-  return tails::testing::make("send", [&] { return __real_send(fd, bytes, length, flags); });
+  return tails::iptc::make("send", [&] { return __real_send(fd, bytes, length, flags); });
 }
 ssize_t __wrap_recv(int fd, void* bytes, size_t length, int flags) {
-  const auto fault = tails::testing::FailingCalls::next("recv");
+  const auto fault = tails::iptc::FailingCalls::next("recv");
   if (fault && fault->error != 0) {
     errno = fault->error;
     return -1;
@@ -84,13 +84,13 @@ ssize_t __wrap_recv(int fd, void* bytes, size_t length, int flags) {
   return came;
 }
 int __wrap_poll(pollfd* asked, nfds_t count, int timeout) {
-  return tails::testing::make("poll", [&] { return __real_poll(asked, count, timeout); });
+  return tails::iptc::make("poll", [&] { return __real_poll(asked, count, timeout); });
 }
 pid_t __wrap_fork() {
-  return tails::testing::make("fork", [] { return __real_fork(); });
+  return tails::iptc::make("fork", [] { return __real_fork(); });
 }
 int __wrap_pipe2(int* ends, int flags) {
-  return tails::testing::make("pipe2", [&] { return __real_pipe2(ends, flags); });
+  return tails::iptc::make("pipe2", [&] { return __real_pipe2(ends, flags); });
 }
 }
 // NOLINTEND(bugprone-reserved-identifier)

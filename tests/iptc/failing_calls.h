@@ -8,7 +8,7 @@
 /// System calls of this program that go wrong. The real code runs on the real kernel up to the call that a test names:
 /// the library tails_failing_calls puts itself between a test program and the C library (ld's --wrap), for whatever is
 /// linked into the program.
-namespace tails::testing {
+namespace tails::iptc {
 
 struct CallFault {
   size_t at = 0;  ///< Number of the call, from 0, in the order in which they are made.
@@ -39,4 +39,4 @@ class FailingCalls {
   std::vector<std::string_view> made_;
 };
 
-}  // namespace tails::testing
+}  // namespace tails::iptc

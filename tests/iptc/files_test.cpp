@@ -28,8 +28,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using std::chrono::milliseconds;
-using tails::testing::CallFault;
-using tails::testing::FailingCalls;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
