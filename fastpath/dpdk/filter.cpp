@@ -70,6 +70,7 @@ Filter::Filter(Port inside, Port outside, const PacketPool& pool, std::shared_pt
 }
 
 void Filter::run(const std::atomic<bool>& stop) {
+  set_running(true);
   unsigned idle = 0;
   while (!stop.load(std::memory_order_relaxed)) {
     if (poll() != 0) {
@@ -80,15 +81,26 @@ void Filter::run(const std::atomic<bool>& stop) {
       rte_pause();
     }
   }
+  set_running(false);
 }
 
+/// Whoever waits for the loop when it ends looks for himself; by the lock he sees all that it did.
+void Filter::set_running(bool is_running) {
+  {
+    const std::lock_guard lock(mutex_);
+    is_running_ = is_running;
+  }
+  answered_.notify_all();
+}
+
+/// One round: what is waiting at both ports, at most a burst each. The number of frames.
 unsigned Filter::poll() {
   now_ns_ = monotonic_ns();
   const uint64_t now_seconds = now_ns_ / 1'000'000'000;
   pipeline_.set_time(now_seconds);
   if (reassembler_) reassembler_->set_time(now_seconds);
-  if (has_new_rules_.load(std::memory_order_acquire)) [[unlikely]]
-    take_rules();
+  if (const unsigned requests = requests_.load(std::memory_order_acquire); requests != 0) [[unlikely]]
+    serve(requests);
   const unsigned frames = forward(Side::kInside) + forward(Side::kOutside);
   if (frames == 0) pipeline_.sweep(64);
   return frames;
@@ -233,37 +245,71 @@ void Filter::refuse(Side from, const Burst& burst) {
 void Filter::set_rules(std::shared_ptr<const FilterRules> rules) {
   const std::lock_guard lock(mutex_);
   new_rules_ = std::move(rules);
-  has_new_rules_.store(true, std::memory_order_release);
+  requests_.fetch_or(kTakeRules, std::memory_order_release);
 }
 
-bool Filter::is_settled() const { return !has_new_rules_.load(std::memory_order_acquire); }
+bool Filter::is_settled() const { return (requests_.load(std::memory_order_acquire) & kTakeRules) == 0; }
+
+void Filter::serve(unsigned requests) {
+  if ((requests & kTakeRules) != 0) take_rules();
+  if ((requests & kCount) != 0) {
+    {
+      const std::lock_guard lock(mutex_);
+      note_moment();
+      is_noted_ = true;
+      requests_.fetch_and(~unsigned{kCount}, std::memory_order_relaxed);
+    }
+    answered_.notify_one();  // There is one at a time.
+  }
+}
 
 /// While the flows of the last change are not all judged anew, looks after some of them and leaves the rest for later.
 void Filter::take_rules() {
-  std::shared_ptr<const FilterRules> old;  // Freed when the lock is gone.
-  const std::lock_guard lock(mutex_);
   if (!pipeline_.flows().may_start_generation()) {
     pipeline_.sweep(256);
     return;
   }
   Counters counts;
   counts.add(pipeline_.rules().wire(), pipeline_.verdicts());
-  for (const auto& [who, count] : counts.entries) kept_.entries[who].add(count);
-  old = pipeline_.shared_rules();
+  const std::shared_ptr<const FilterRules> old = pipeline_.shared_rules();  // Freed when the lock is gone.
+  const std::lock_guard lock(mutex_);
+  if (is_noted_) return;  // Else whoever takes it would count the verdicts twice. He is on his way.
+  for (const auto& [who, count] : counts.entries) earlier_[who].add(count);
   pipeline_.set_rules(std::move(new_rules_));
   new_rules_.reset();
   ++kept_.policies;
-  has_new_rules_.store(false, std::memory_order_release);
+  requests_.fetch_and(~unsigned{kTakeRules}, std::memory_order_release);
 }
 
-Counters Filter::counters() const {
-  const std::lock_guard lock(mutex_);
-  Counters result = kept_;
-  result.outcomes = pipeline_.outcomes();
-  result.add(pipeline_.rules().wire(), pipeline_.verdicts());
-  result.flows = pipeline_.flows().size();
-  result.flow_capacity = pipeline_.flows().capacity();
-  if (reassembler_) result.fragments = reassembler_->counts();
+/// By the loop, or while there is none; under the lock.
+void Filter::note_moment() {
+  moment_.counters = kept_;
+  moment_.counters.outcomes = pipeline_.outcomes();
+  moment_.counters.flows = pipeline_.flows().size();
+  moment_.counters.flow_capacity = pipeline_.flows().capacity();
+  if (reassembler_) moment_.counters.fragments = reassembler_->counts();
+  moment_.rules = pipeline_.shared_rules();
+  moment_.verdicts = pipeline_.verdicts();
+}
+
+Counters Filter::counters() {
+  const std::lock_guard one_at_a_time(asking_);
+  std::unique_lock lock(mutex_);
+  if (is_running_) {
+    requests_.fetch_or(kCount, std::memory_order_release);
+    answered_.wait(lock, [&] { return is_noted_ || !is_running_; });
+  }
+  if (!is_noted_) {
+    requests_.fetch_and(~unsigned{kCount}, std::memory_order_relaxed);
+    note_moment();
+  }
+  is_noted_ = false;
+  Counters result = moment_.counters;
+  result.entries = earlier_;
+  result.add(moment_.rules->wire(), moment_.verdicts);
+  const std::shared_ptr<const FilterRules> rules = std::move(moment_.rules);  // Freed here, and not by the loop.
+  lock.unlock();
+  // The drivers' statistics, which other threads may read, and some of which are a system call.
   result.missed = ports_[0].missed() + ports_[1].missed();
   return result;
 }

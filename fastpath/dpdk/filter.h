@@ -1,9 +1,12 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <vector>
 
 #include "fastpath/counters.h"
 #include "fastpath/dpdk/port.h"
@@ -30,30 +33,42 @@ class Filter {
   static Result<std::unique_ptr<Filter>> make(Port inside, Port outside, const PacketPool& pool,
                                               std::shared_ptr<const FilterRules> rules, const Options& options);
 
-  /// Filters until `stop` is set.
+  /// Filters until `stop` is set. May be called again afterwards, by one thread at a time.
   void run(const std::atomic<bool>& stop);
-
-  /// One round: what is waiting at both ports, at most a burst each. The number of frames. For benches.
-  unsigned poll();
 
   /// Any thread. These rules hold soon, at the latest when `is_settled`; no frame is lost for it. Rules that were still
   /// waiting are forgotten.
   void set_rules(std::shared_ptr<const FilterRules> rules);
   /// Any thread. False while rules wait for the flows of those before them to be through.
   [[nodiscard]] bool is_settled() const;
-  /// Any thread.
-  [[nodiscard]] Counters counters() const;
+  /// Any thread but the one that runs it: that one is asked, and answers after its round (and rest), so all numbers but
+  /// `missed` are of one moment. Where nobody runs it, or it ends meanwhile, they are read at once.
+  [[nodiscard]] Counters counters();
 
  private:
+  /// What the thread that runs it is asked for; bits.
+  enum Request : unsigned { kTakeRules = 1, kCount = 2 };
+
+  /// What is counted from, at one moment: copied in less than a microsecond, as what is made of it is not.
+  struct Moment {
+    Counters counters;  ///< Without entries.
+    std::shared_ptr<const FilterRules> rules;
+    std::vector<Count> verdicts;  ///< Of those rules. Keeps its memory.
+  };
+
   Filter(Port inside, Port outside, const PacketPool& pool, std::shared_ptr<const FilterRules> rules, FlowTable flows,
          const Options& options);
+  unsigned poll();
   unsigned forward(Side from);
   unsigned fill(Side from, rte_mbuf** frames, unsigned count);
   void send(Side to, rte_mbuf** frames, unsigned count);
   void judge_whole_packets();
   void send_whole(const Reassembler::Whole& whole);
   void refuse(Side from, const Burst& burst);
+  void serve(unsigned requests);
   void take_rules();
+  void set_running(bool is_running);
+  void note_moment();
 
   Port ports_[2];  ///< By Side.
   const PacketPool* pool_;
@@ -64,10 +79,18 @@ class Filter {
   std::unique_ptr<Reassembler> reassembler_;  ///< Nullptr where fragments are dropped.
   uint64_t now_ns_ = 0;
 
-  std::atomic<bool> has_new_rules_ = false;
-  mutable std::mutex mutex_;  ///< Of what follows, and held while the pipeline's rules change or are read.
+  Counters kept_;  ///< This class's own counts; no entries.
+
+  // Up to here it is the loop's alone while there is one.
+  std::atomic<unsigned> requests_ = 0;  ///< Of Request; each round looks at it. Changed under `mutex_`.
+  std::mutex asking_;                   ///< Held by who asks for counters, taken before `mutex_`.
+  std::mutex mutex_;                    ///< Of what follows.
   std::shared_ptr<const FilterRules> new_rules_;
-  Counters kept_;  ///< Counts of earlier policies, and of this class's own; those of the pipeline are added when asked.
+  std::map<EntryName, Count> earlier_;  ///< Entries of the policies before this one.
+  Moment moment_;
+  bool is_noted_ = false;  ///< The moment is there, and nobody took it yet.
+  bool is_running_ = false;
+  std::condition_variable answered_;  ///< Is noted, or no longer running.
 };
 
 }  // namespace tails::fastpath::dpdk
