@@ -368,6 +368,25 @@ TEST(ForeignRules, EstablishedAloneIsNoGrant) {
   EXPECT_EQ(judged(rules_of(filter), tcp({kHost, 40000}, {kInternet, 443})), kRevoked);
 }
 
+TEST(ForeignRules, WhatAHelperExpectedIsRelatedAndNotNew) {
+  ruleset::Table filter = ruleset::Table::open(Family::kIpv4, ruleset::TableName::kFilter);
+  filter.find("OUTPUT")->policy = ruleset::ChainPolicy::kDrop;
+  ruleset::Rule rule;
+  rule.matches = {ruleset::StateMatch{ConnState::kRelated, false}};
+  rule.target = ruleset::Accept{};
+  filter.find("OUTPUT")->rules.push_back(rule);
+  Flow data = tcp({kHost, 40000}, {kInternet, 20});
+  EXPECT_EQ(judged(rules_of(filter), data), kRevoked);
+  data.status |= 1;  // IPS_EXPECTED
+  EXPECT_EQ(judged(rules_of(filter), data), kAllowed);
+}
+
+TEST(Judgement, IsAWordForPeople) {
+  EXPECT_EQ(to_string(kAllowed), "allowed");
+  EXPECT_EQ(to_string(kRevoked), "revoked");
+  EXPECT_EQ(to_string(kUnknown), "unknown");
+}
+
 TEST(ForeignRules, WhatCannotBeReadMakesUnknown) {
   auto filter = closed_filter();
   ruleset::Rule rule;

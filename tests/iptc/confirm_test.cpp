@@ -302,6 +302,20 @@ TEST_F(KilledKeeper, LockdownEndsTheMatter) {
   EXPECT_TRUE(is_live(policy::lockdown()));
 }
 
+TEST(PendingFile, OfAnotherProgramVersionOrFormSaysNothing) {
+  const std::string head = "tails-iptc confirm 2\n";
+  ASSERT_TRUE(parse_pending(head + "4711 815 123456 restores 0\n"));
+  EXPECT_FALSE(parse_pending(head + "4711 815 123456 restores 0\n")->blocks);
+  for (const std::string text :
+       {"", "other-program confirm 2\n4711 815 123456 restores 0\n",
+        "tails-iptc applied 2\n4711 815 123456 restores 0\n", "tails-iptc confirm 1\n4711 815 123456 restores 0\n",
+        "tails-iptc confirm 2\n", "tails-iptc confirm 2\n4711 815\n",
+        "tails-iptc confirm 2\nkeeper 815 123456 restores 0\n"}) {
+    EXPECT_FALSE(parse_pending(text)) << text;
+    EXPECT_FALSE(parse_tables_before(text)) << text;
+  }
+}
+
 TEST(PendingFile, KeepsTheTablesByteForByteAndNoticesEachDamagedByte) {
   kernel::MemoryKernel kernel;
   MemoryFiles files;
