@@ -2,7 +2,6 @@
 #include "fastpath/dpdk/filter.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <fstream>
@@ -126,8 +125,7 @@ class FilterLoop : public ::testing::Test {
       write_capture(scratch.path() + "/outside", {frame(0, 443, 40009)});
       // Two lcores that share a core: every machine has that.
       std::vector<std::string> words = {"--no-huge", "--no-shconf", "--no-telemetry", "-m", "64", "--log-level=error"};
-      words.insert(words.end(),
-                   {"--lcores", "0@0,1@0", "--file-prefix", "tails-iptc-test-" + std::to_string(::getpid())});
+      words.insert(words.end(), {"--lcores", "0@0,1@0", "--file-prefix", "tails-iptc-test"});
       for (unsigned i = 0; i < 2 * kTests; ++i) {
         words.insert(words.end(), {"--vdev", "net_pcap" + std::to_string(i) + ",infinite_rx=1,rx_pcap=" +
                                                  scratch.path() + (i % 2 == 0 ? "/inside" : "/outside")});
