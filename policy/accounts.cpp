@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <utility>
-
 namespace tails::policy {
 namespace {
 
@@ -73,8 +71,8 @@ std::optional<User> Accounts::resolve(const Text& name, bool may_be_absent, Repo
     const size_t before = report.diagnostics().size();
     const std::optional<Uid> uid = look_up(name, report);
     if (report.diagnostics().size() != before) return std::nullopt;
-    auto user = uid ? std::optional(User{name.text, *uid}) : std::nullopt;
-    known = resolved_.emplace(name.text, std::move(user)).first;
+    known = resolved_.try_emplace(std::string(name.text)).first;
+    if (uid) known->second.emplace(User{name.text, *uid});
   }
   if (!known->second) {
     const bool is_optional = may_be_absent && optional_.contains(name.text);

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
+#include <unordered_map>
 
 #include "policy/environment.h"
 #include "policy/policy.h"
@@ -31,6 +34,11 @@ class Accounts {
     Place place;
   };
 
+  struct TextHash {
+    using is_transparent = void;
+    size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+  };
+
   void pin(const Member& member, const TableReader& users);
   std::optional<Uid> look_up(const Text& name, Report& report);
   std::string remedy_for_unknown(std::string_view name) const;
@@ -39,7 +47,7 @@ class Accounts {
   const UserMap& user_map_;
   std::map<std::string, Pin, std::less<>> pins_;
   std::set<std::string, std::less<>> optional_;
-  std::map<std::string, std::optional<User>, std::less<>> resolved_;
+  std::unordered_map<std::string, std::optional<User>, TextHash, std::equal_to<>> resolved_;  ///< Asked very often.
   std::set<std::string, std::less<>> noticed_;
 };
 

@@ -15,8 +15,9 @@
 namespace tails::policy {
 namespace {
 
-/// A list in which one item already says what another says again.
-void warn_of_repeated(std::span<const PortGrant> grants, std::span<const Place> places, Report& report) {
+/// A list in which one item already says what another says again. `place_of` tells where each stands.
+template <class PlaceOf>
+void warn_of_repeated(std::span<const PortGrant> grants, const PlaceOf& place_of, Report& report) {
   if (grants.size() < 2) return;
   std::map<uint8_t, Coverage> by_protocol;
   for (size_t i = 0; i < grants.size(); ++i) by_protocol[grants[i].protocol].add(grants[i].ports, i);
@@ -26,18 +27,19 @@ void warn_of_repeated(std::span<const PortGrant> grants, std::span<const Place> 
     // Of two equal ones, the second is the repeated one.
     if (!other || (other->range == grants[i].ports && i < other->owner)) continue;
     report.warning(
-        places[i],
+        place_of(i),
         fmt::format("{} is already named by {} in this list", to_string(grants[i]), to_string(grants[other->owner])),
         "Remove it.");
   }
 }
 
-void warn_of_repeated(const std::vector<User>& users, const std::vector<Place>& places, Report& report) {
+template <class PlaceOf>
+void warn_of_repeated(const std::vector<User>& users, const PlaceOf& place_of, Report& report) {
   if (users.size() < 2) return;
   std::set<std::string_view> seen;
   for (size_t i = 0; i < users.size(); ++i) {
     if (seen.insert(users[i].name).second) continue;
-    report.warning(places[i], fmt::format("user \"{}\" is named twice in this list", users[i].name), "Remove one.");
+    report.warning(place_of(i), fmt::format("user \"{}\" is named twice in this list", users[i].name), "Remove one.");
   }
 }
 
@@ -54,6 +56,10 @@ class ServiceIndex {
     for (auto* index : {&granted_, &denied_}) {
       for (auto& [key, coverage] : *index) coverage.seal();
     }
+    // What is granted from some source ports only may lie within another entry, which is not found so.
+    may_repeat_ = std::ranges::any_of(granted_, [](const auto& entry) {
+      return !std::get<std::vector<PortRange>>(entry.first).empty() || entry.second.has_covered();
+    });
   }
 
   /// A service that denies `user` all of service `index`.
@@ -62,6 +68,7 @@ class ServiceIndex {
   /// A service that already grants `user` all of service `index`. Of two that say the same, the second is the
   /// pointless one.
   [[nodiscard]] const Service* granter(size_t index, Uid user) const {
+    if (!may_repeat_) return nullptr;  // nearly every policy, and no question of a hundred thousand
     const Service& service = services_[index];
     const auto found_from = [&](const std::vector<PortRange>& from) -> const Service* {
       const Service* other = covering(granted_, from, index, user);
@@ -100,17 +107,21 @@ class ServiceIndex {
   const std::vector<Service>& services_;
   Index granted_;
   Index denied_;
+  bool may_repeat_ = false;
 };
 
 void check_service(const Draft& draft, size_t index, const ServiceIndex& services, Report& report) {
   const Service& service = draft.policy.services[index];
-  const Draft::ServicePlaces& places = draft.services[index];
-  warn_of_repeated(service.ports, places.ports, report);
-  warn_of_repeated(service.allow, places.allow, report);
-  warn_of_repeated(service.deny, places.deny, report);
+  const ServicePlaces& places = draft.services;
+  const auto port = [&](size_t i) { return places.port(index, i); };
+  const auto allowed = [&](size_t i) { return places.allow(index, i); };
+  const auto denied = [&](size_t i) { return places.deny(index, i); };
+  warn_of_repeated(service.ports, port, report);
+  warn_of_repeated(service.allow, allowed, report);
+  warn_of_repeated(service.deny, denied, report);
   const bool does_nothing = service.ports.empty() || (service.allow.empty() && service.deny.empty());
-  if (does_nothing && !places.has_absent_user) {
-    report.warning(places.name, fmt::format("no user may reach service \"{}\"", service.name),
+  if (does_nothing && !places.has_absent_user(index)) {
+    report.warning(places.name(index), fmt::format("no user may reach service \"{}\"", service.name),
                    service.ports.empty() ? "It names no ports." : "Name users under allow, or remove the entry.");
     return;
   }
@@ -118,11 +129,11 @@ void check_service(const Draft& draft, size_t index, const ServiceIndex& service
   for (size_t u = 0; u < service.allow.size(); ++u) {
     const User& user = service.allow[u];
     if (const Service* other = services.denier(index, user.uid)) {
-      report.warning(places.allow[u],
+      report.warning(places.allow(index, u),
                      fmt::format(R"(user "{}" is denied this by service "{}")", user.name, other->name),
                      fmt::format("A denial beats any grant: see {}.", to_string(other->origin)));
     } else if (const Service* wider = services.granter(index, user.uid)) {
-      report.warning(places.allow[u],
+      report.warning(places.allow(index, u),
                      fmt::format(R"(user "{}" already reaches this through service "{}")", user.name, wider->name),
                      fmt::format("Remove it here or at {}.", to_string(wider->origin)));
     }
@@ -143,7 +154,8 @@ bool covers(const Direct& wide, const Direct& narrow) {
 
 void check_direct(const Draft& draft, size_t index, Report& report) {
   const Direct& direct = draft.policy.direct[index];
-  warn_of_repeated(direct.out, draft.direct[index].out, report);
+  warn_of_repeated(
+      direct.out, [&](size_t i) { return draft.direct[index].out[i]; }, report);
   for (size_t i = 0; i < draft.policy.direct.size(); ++i) {
     const Direct& other = draft.policy.direct[i];
     if (i == index || other.user.uid != direct.user.uid || !other.is_active || !direct.is_active) continue;
@@ -156,7 +168,8 @@ void check_direct(const Draft& draft, size_t index, Report& report) {
 }
 
 void check_lan(const Draft& draft, Report& report) {
-  warn_of_repeated(draft.policy.lan.closed, draft.lan_closed, report);
+  warn_of_repeated(
+      draft.policy.lan.closed, [&](size_t i) { return draft.lan_closed[i]; }, report);
   const std::vector<Prefix>& networks = draft.policy.lan.networks;
   for (size_t i = 0; i < networks.size(); ++i) {
     for (size_t j = 0; j < networks.size(); ++j) {

@@ -76,7 +76,7 @@ void check_service_names(const Draft& draft, Report& report) {
     if (services[i].name.empty()) continue;  // which was reported
     const size_t first = first_of_name.of(i);
     if (first == i) continue;
-    report.error(draft.services[i].name, fmt::format("two services are named \"{}\"", services[i].name),
+    report.error(draft.services.name(i), fmt::format("two services are named \"{}\"", services[i].name),
                  first_is_at(services[first].origin));
   }
 }
@@ -84,9 +84,8 @@ void check_service_names(const Draft& draft, Report& report) {
 void check_service(const Draft& draft, size_t index, Report& report) {
   const Policy& policy = draft.policy;
   const Service& service = policy.services[index];
-  const Draft::ServicePlaces& places = draft.services[index];
   if (policy.tor && policy.tor->automap && policy.tor->automap->contains(service.at)) {
-    report.error(places.at,
+    report.error(draft.services.at(index),
                  fmt::format("{} is an automap address ({})", to_string(service.at), to_string(*policy.tor->automap)),
                  "TCP to it goes to Tor; use another address of 127.0.0.0/8.");
   }
@@ -101,7 +100,7 @@ void check_service(const Draft& draft, size_t index, Report& report) {
                                  ? std::string{}
                                  : fmt::format(" (UID {}, also named \"{}\")", allowed->uid.value, allowed->name);
     report.error(
-        places.deny[d],
+        draft.services.deny(index, d),
         fmt::format(R"(service "{}" both allows and denies user "{}"{})", service.name, service.deny[d].name, also),
         "Remove it from one of the two lists.");
   }

@@ -32,6 +32,11 @@ class Coverage {
     }
   }
 
+  /// Whether some range lies within another owner's.
+  [[nodiscard]] bool has_covered() const {
+    return std::ranges::any_of(items_, [&](const Item& item) { return covering(item.range, item.owner).has_value(); });
+  }
+
   /// Another owner than `owner` with a range that holds `range`; the earliest added of those with the widest.
   struct Found {
     size_t owner;

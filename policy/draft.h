@@ -8,20 +8,12 @@
 #include "policy/accounts.h"
 #include "policy/policy.h"
 #include "policy/report.h"
+#include "policy/service_places.h"
 
 namespace tails::policy {
 
 /// A policy on its way, with the places that later checks need to point at.
 struct Draft {
-  /// Where one [[service]] stands. The lists are in step with the service's.
-  struct ServicePlaces {
-    Place name;
-    Place at;
-    std::vector<Place> ports;
-    std::vector<Place> allow;
-    std::vector<Place> deny;
-    bool has_absent_user = false;  ///< An optional user of `allow` was left out.
-  };
   struct NamespacePlaces {
     Place name;
     Place host;
@@ -32,7 +24,7 @@ struct Draft {
   };
 
   Policy policy;
-  std::vector<ServicePlaces> services;      ///< In step with policy.services.
+  ServicePlaces services;                   ///< In step with policy.services.
   std::vector<NamespacePlaces> namespaces;  ///< In step with policy.namespaces.
   std::vector<DirectPlaces> direct;         ///< In step with policy.direct.
   std::vector<Place> lan_networks;          ///< In step with policy.lan.networks.

@@ -40,14 +40,21 @@ struct Header {
   Span span;
 };
 
+/// Number `index` of the list: one that was there before, or a new one at its end.
+template <class Item>
+Item& slot(std::vector<Item>& list, size_t index) {
+  return index < list.size() ? list[index] : list.emplace_back();
+}
+
 /// Reads from one place on. Each function returns false (or nullopt) at what is not plain; the reader is of no use
-/// then. Values go to `value`, or are only checked where that is null.
+/// then. Where the text ends stands a zero byte, which is no part of anything plain. Values go to `value`, or are only
+/// checked where that is null.
 class Reader {
  public:
-  Reader(std::string_view text, size_t at, uint32_t line) : text_(text), at_(at), line_start_(at), line_(line) {}
+  Reader(const std::string& text, size_t at, uint32_t line) : text_(text), at_(at), line_start_(at), line_(line) {}
 
   [[nodiscard]] bool at_end() const { return at_ == text_.size(); }
-  [[nodiscard]] char look(size_t ahead = 0) const { return at_ + ahead < text_.size() ? text_[at_ + ahead] : '\0'; }
+  [[nodiscard]] char look() const { return text_.data()[at_]; }
   [[nodiscard]] uint32_t line() const { return line_; }
   [[nodiscard]] size_t line_start() const { return line_start_; }
 
@@ -100,6 +107,7 @@ class Reader {
   }
 
   bool value(Value* value, int depth = 0) {
+    if (value != nullptr) renew(*value);
     switch (look()) {
       case '"': return string(value);
       case '[': return depth < kDeepest && array(value, depth);
@@ -111,6 +119,21 @@ class Reader {
   }
 
  private:
+  using CharacterSet = std::array<bool, 256>;
+  void skip(const CharacterSet& set) {
+    const char* next = text_.data() + at_;
+    while (set[static_cast<unsigned char>(*next)]) ++next;
+    at_ = static_cast<size_t>(next - text_.data());
+  }
+  /// Takes away what it was, but for `items`, whose memory an array can use.
+  void renew(Value& value) const {
+    value.text.clear();
+    value.integer = 0;
+    value.boolean = false;
+    value.members.clear();
+    value.unread.clear();
+    if (look() != '[') value.items.clear();
+  }
   [[nodiscard]] Span span_from(size_t start) const {
     return {line_, static_cast<uint32_t>(start - line_start_ + 1), static_cast<uint32_t>(at_ - start)};
   }
@@ -140,7 +163,7 @@ class Reader {
 
   std::optional<Key> bare_key() {
     const size_t start = at_;
-    while (at_ < text_.size() && kIsBare[static_cast<unsigned char>(text_[at_])]) ++at_;
+    skip(kIsBare);
     if (at_ == start) return std::nullopt;
     return Key{text_.substr(start, at_ - start), span_from(start)};
   }
@@ -152,7 +175,7 @@ class Reader {
   }
   std::optional<std::string_view> quoted() {
     const size_t start = ++at_;
-    while (at_ < text_.size() && kIsPlain[static_cast<unsigned char>(text_[at_])]) ++at_;
+    skip(kIsPlain);
     if (look() != '"') return std::nullopt;
     ++at_;
     return text_.substr(start, at_ - 1 - start);
@@ -208,8 +231,10 @@ class Reader {
     ++at_;
     if (value != nullptr) value->kind = Value::Kind::kArray;
     if (!skip_lines()) return false;
+    size_t count = 0;
     while (look() != ']') {
-      if (!this->value(value == nullptr ? nullptr : &value->items.emplace_back(), depth + 1)) return false;
+      Value* const item = value == nullptr ? nullptr : &slot(value->items, count++);
+      if (!this->value(item, depth + 1)) return false;
       if (!skip_lines()) return false;
       if (look() == ']') break;
       if (look() != ',') return false;
@@ -218,6 +243,7 @@ class Reader {
     }
     ++at_;
     if (value != nullptr) {
+      value->items.resize(count);
       value->span = line_ == first.line ? span_from(start) : Span{first.line, first.column, kOverLines};
     }
     return ends_value();
@@ -252,29 +278,33 @@ class Reader {
     return ends_value();
   }
 
-  std::string_view text_;
+  std::string_view text_;  ///< A whole std::string.
   size_t at_;
   size_t line_start_;
   uint32_t line_;
 };
 
-/// The lines "key = value" up to the next header or the end. `keys` is for finding repetitions.
+/// The lines "key = value" up to the next header or the end, in the place of what `members` were. `keys` is for finding
+/// repetitions.
 bool read_members(Reader& reader, std::vector<Member>* members, std::vector<std::string_view>& keys) {
   keys.clear();
   while (true) {
     reader.skip_blanks();
-    if (reader.at_end() || reader.look() == '[') return true;
+    if (reader.at_end() || reader.look() == '[') {
+      if (members != nullptr) members->resize(keys.size());
+      return true;
+    }
     if (reader.look() != '\n' && reader.look() != '#') {
       const auto key = reader.key_and_equals();
       if (!key) return false;
-      keys.push_back(key->text);
       Value* value = nullptr;
       if (members != nullptr) {
-        Member& member = members->emplace_back();
+        Member& member = slot(*members, keys.size());
         member.key = key->text;
         member.key_span = key->span;
         value = &member.value;
       }
+      keys.push_back(key->text);
       if (!reader.value(value)) return false;
     }
     if (!reader.end_line()) return false;
@@ -308,14 +338,14 @@ Value& add_table(std::vector<Member>& members, const Key& key, Span header) {
 
 }  // namespace
 
-std::optional<Value> parse_plain_toml(std::string_view text, Lists lists) {
+std::optional<Value> parse_plain_toml(const std::string& text, Lists lists) {
   Reader reader(text, 0, 1);
   std::vector<std::string_view> keys;
   std::vector<std::string_view> names_of_lists;
   std::vector<std::string_view> names_of_tables;  // under a header of their own
   Value root;
   const size_t newline = text.find('\n');
-  if (newline == std::string_view::npos) return std::nullopt;
+  if (newline == std::string::npos) return std::nullopt;
   root.span = {1, 1, newline + 1 == text.size() ? static_cast<uint32_t>(text.size()) : kOverLines};
   if (!read_members(reader, &root.members, keys) || has_repetition(keys)) return std::nullopt;
   while (!reader.at_end()) {
@@ -355,19 +385,15 @@ std::optional<Value> parse_plain_toml(std::string_view text, Lists lists) {
   return root;
 }
 
-Value read_plain_table(std::string_view text, const UnreadTable& unread) {
-  constexpr size_t kUsualMembers = 5;
+void read_plain_table(const std::string& text, const UnreadTable& unread, Value& table) {
   Reader reader(text, unread.at, unread.span.line);
-  Value table;
   table.span = unread.span;
-  table.members.reserve(kUsualMembers);
   std::vector<std::string_view> keys;
   reader.skip_blanks();
   // The whole text was checked before.
   [[maybe_unused]] const bool is_read =
       reader.header() && reader.end_line() && read_members(reader, &table.members, keys);
   assert(is_read);
-  return table;
 }
 
 }  // namespace tails::policy

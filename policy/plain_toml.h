@@ -1,7 +1,7 @@
 #pragma once
 
 #include <optional>
-#include <string_view>
+#include <string>
 
 #include "net/diagnostic.h"
 #include "net/result.h"
@@ -19,10 +19,10 @@ namespace tails::policy {
 
 /// The same tree as parse_any_toml's, spans included. Nullopt where the text has anything else, every fault included:
 /// toml++ then reads it, or finds the words for what is wrong.
-std::optional<Value> parse_plain_toml(std::string_view text, Lists lists);
+std::optional<Value> parse_plain_toml(const std::string& text, Lists lists);
 
-/// A table that parse_plain_toml left unread in this text.
-Value read_plain_table(std::string_view text, const UnreadTable& unread);
+/// A table that parse_plain_toml left unread in this text, in the place of what `table` was (see read_table).
+void read_plain_table(const std::string& text, const UnreadTable& unread, Value& table);
 
 /// parse_toml by toml++ alone (toml.cpp).
 Result<Value, Diagnostic> parse_any_toml(const Document& document);

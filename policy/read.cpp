@@ -40,7 +40,7 @@ std::string bracketed(const Section& section) {
 /// Room for so many more.
 void expect_services(Draft& draft, size_t count) {
   draft.policy.services.reserve(draft.policy.services.size() + count);
-  draft.services.reserve(draft.services.size() + count);
+  draft.services.expect(count);
 }
 
 void read_section(const Section& section, const Member& member, const TableReader& file, ReadingContext& context) {
@@ -74,7 +74,11 @@ void read_section(const Section& section, const Member& member, const TableReade
   for (const Value& item : value.items) {
     if (file.expect(item, Value::Kind::kTable)) section.read(item, context);
   }
-  for (const UnreadTable& item : value.unread) section.read(read_table(context.document, item), context);
+  Value table;  // one for all, so that its memory is asked for once
+  for (const UnreadTable& item : value.unread) {
+    read_table(context.document, item, table);
+    section.read(table, context);
+  }
 }
 
 /// False when this is another schema, whose keys would only be misread.

@@ -41,15 +41,23 @@ struct Grants {
   std::vector<Place> places;
 };
 
-Grants read_grants(const TableReader& table, std::string_view key, TableReader::Need need) {
-  Grants result;
+/// `use` is given each grant of a list that is one, and where it stands.
+template <class Use>
+void each_grant(const TableReader& table, std::string_view key, TableReader::Need need, Use&& use) {
   table.each_text(key, need, [&](const Text& text) {
     if (const auto grant = parse_port_grant(text.text)) {
-      result.grants.push_back(*grant);
-      result.places.push_back(text.place);
+      use(*grant, text.place);
     } else {
       report_wrong(text, grant.error(), table.report());
     }
+  });
+}
+
+Grants read_grants(const TableReader& table, std::string_view key, TableReader::Need need) {
+  Grants result;
+  each_grant(table, key, need, [&](const PortGrant& grant, const Place& place) {
+    result.grants.push_back(grant);
+    result.places.push_back(place);
   });
   return result;
 }
@@ -200,46 +208,42 @@ void read_lan(const Value& table, ReadingContext& context) {
 void read_service(const Value& table, ReadingContext& context) {
   constexpr std::array<std::string_view, 7> kKeys = {"name", "at", "ports", "from", "allow", "deny", "when"};
   const TableReader reader(table, context.document, "[[service]]", kKeys, context.report);
-  Service service;
-  Draft::ServicePlaces places;
-  places.name = reader.place();
-  if (const auto name = reader.text("name", kRequired)) {
-    service.name = name->text;
-    places.name = name->place;
-  }
-  service.origin = origin_of(context, reader.place(), entry_text("service", service.name));
+  Service& service = context.draft.policy.services.emplace_back();
+  ServicePlaces& places = context.draft.services;
+  const auto name = reader.text("name", kRequired);
   const auto at = reader.text("at", kRequired);
+  places.begin(name ? name->place : reader.place(), at ? at->place : reader.place());
+  if (name) service.name = name->text;
+  service.origin = origin_of(context, reader.place(), entry_text("service", service.name));
   const auto address = read_address(at, context.report);
   if (address && *address != kLoopbackV6 && !kLoopbackNetV4.contains(*address)) {
     context.report.error(at->place, fmt::format("{} is no loopback address", at->text),
                          "A service is at an address of 127.0.0.0/8 or at ::1.");
   }
   service.at = address.value_or(kLoopbackV4);
-  places.at = at ? at->place : reader.place();
 
-  Grants ports = read_grants(reader, "ports", kRequired);
-  service.ports = std::move(ports.grants);
-  places.ports = std::move(ports.places);
+  each_grant(reader, "ports", kRequired, [&](const PortGrant& grant, const Place& place) {
+    service.ports.push_back(grant);
+    places.add_port(place);
+  });
   reader.each_text("from", kOptional, [&](const Text& text) {
     if (const auto range = read_source_ports(text, service.ports, context.report)) service.from.push_back(*range);
   });
-  reader.each_text("allow", kOptional, [&](const Text& name) {
-    if (auto user = context.accounts.resolve(name, true, context.report)) {
+  reader.each_text("allow", kOptional, [&](const Text& text) {
+    if (auto user = context.accounts.resolve(text, true, context.report)) {
       service.allow.push_back(*std::move(user));
-      places.allow.push_back(name.place);
+      places.add_allow(text.place);
     } else {
-      places.has_absent_user = true;
+      places.note_absent_user();
     }
   });
-  reader.each_text("deny", kOptional, [&](const Text& name) {
-    if (auto user = context.accounts.resolve(name, true, context.report)) {
+  reader.each_text("deny", kOptional, [&](const Text& text) {
+    if (auto user = context.accounts.resolve(text, true, context.report)) {
       service.deny.push_back(*std::move(user));
-      places.deny.push_back(name.place);
+      places.add_deny(text.place);
     }
   });
   service.is_active = read_when(reader, context);
-  context.draft.policy.services.push_back(std::move(service));
-  context.draft.services.push_back(std::move(places));
 }
 
 namespace {

@@ -213,8 +213,8 @@ std::string source_line(std::string_view text, uint32_t line) {
   return std::string(text);
 }
 
-Value read_table(const Document& document, const UnreadTable& unread) {
-  return read_plain_table(document.text, unread);
+void read_table(const Document& document, const UnreadTable& unread, Value& table) {
+  read_plain_table(document.text, unread, table);
 }
 
 Result<Value, Diagnostic> parse_toml(const Document& document, Lists lists) {

@@ -74,7 +74,8 @@ enum class Lists : uint8_t {
 /// toml++.
 Result<Value, Diagnostic> parse_toml(const Document& document, Lists lists = Lists::kRead);
 
-/// The whole of a table that parse_toml left unread in this document.
-Value read_table(const Document& document, const UnreadTable& unread);
+/// The whole of a table that parse_toml left unread in this document, in the place of what `table` was. Whoever reads
+/// many gives the same one each time, whose memory then is used again.
+void read_table(const Document& document, const UnreadTable& unread, Value& table);
 
 }  // namespace tails::policy

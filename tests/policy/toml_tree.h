@@ -27,11 +27,13 @@ inline std::string describe_tree(const policy::Value& value) {
   return out;
 }
 
-/// Tables of lists read one by one, as policy/read does it.
+/// Tables of lists read one by one into the same value, as policy/read does it.
 inline policy::Value with_lists_read(const policy::Document& document, policy::Value root) {
+  policy::Value one;
   for (policy::Member& member : root.members) {
     for (const policy::UnreadTable& table : member.value.unread) {
-      member.value.items.push_back(policy::read_table(document, table));
+      policy::read_table(document, table, one);
+      member.value.items.push_back(one);
     }
     member.value.unread.clear();
   }
