@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <tuple>
 
 #include "policy/rule_builder.h"
 
@@ -14,7 +13,7 @@ using namespace ruleset;
 
 /// Rules that a chain may hold before it is worth a tree. A chain costs the kernel as much as two rules, and a packet
 /// passes half of its rules on the average.
-constexpr size_t kLeaf = 16;
+constexpr size_t kLeaf = 48;
 /// Branches of a tree's node: one of eight costs four rules and saves three levels of a binary tree.
 constexpr size_t kBranches = 8;
 
@@ -32,6 +31,12 @@ Prefix common_prefix(const IpAddress& first, const IpAddress& last) {
     length = 64 + static_cast<unsigned>(std::countl_zero(first.low ^ last.low));
   }
   return *Prefix::make(first, std::min(length, bits));
+}
+
+/// By address, then by ports. All are of one family. (Written out, and not as tuples: a hundred thousand are sorted.)
+bool stands_before(const ServiceCell& a, const ServiceCell& b) {
+  if (a.at.low != b.at.low || a.at.high != b.at.high) return a.at < b.at;
+  return a.ports.first != b.ports.first ? a.ports.first < b.ports.first : a.ports.last < b.ports.last;
 }
 
 /// Parts that `count` entries are worth: full leaves where they fill less than kBranches of them.
@@ -60,7 +65,9 @@ std::vector<Port> branch_starts(std::span<const ServiceCell* const> cells, PortR
 }  // namespace
 
 std::vector<Chain> Dispatch::chains(std::vector<ServiceCell> cells) && {
-  std::ranges::sort(cells, {}, [](const ServiceCell& c) { return std::tie(c.user, c.at, c.ports); });
+  std::ranges::sort(cells, [](const ServiceCell& a, const ServiceCell& b) {
+    return a.user != b.user ? a.user < b.user : stands_before(a, b);
+  });
   std::vector<Cells> users;
   for (auto begin = cells.begin(); begin != cells.end();) {
     const auto end = std::find_if(begin, cells.end(), [&](const ServiceCell& c) { return c.user != begin->user; });
@@ -74,7 +81,7 @@ std::vector<Chain> Dispatch::chains(std::vector<ServiceCell> cells) && {
 }
 
 std::vector<Chain> Dispatch::chains_for_anyone(std::vector<ServiceCell> cells) && {
-  std::ranges::sort(cells, {}, [](const ServiceCell& c) { return std::tie(c.at, c.ports); });
+  std::ranges::sort(cells, stands_before);
   cells_chain(prefix_, cells);
   std::ranges::reverse(finished_);
   return std::move(finished_);

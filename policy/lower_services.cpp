@@ -15,27 +15,6 @@ using namespace ruleset;
 
 enum class Kind : uint8_t { kGrants, kDenials };
 
-/// Every allow (or deny) of every service of `family` for one protocol. Origins are put into `rules`.
-std::vector<ServiceCell> service_cells(const Policy& policy, Family family, uint8_t number, Kind kind, RuleSet& rules) {
-  std::vector<ServiceCell> cells;
-  cells.reserve(policy.services.size());
-  for (const Service& service : policy.services) {
-    const bool is_denial = kind == Kind::kDenials;
-    const std::vector<User>& users = is_denial ? service.deny : service.allow;
-    if (service.at.family != family || users.empty() || (!is_denial && !service.is_active)) continue;
-    const OriginIndex origin = rules.intern(service.origin);
-    const auto add = [&](const PortGrant& grant) {
-      if (grant.protocol != number) return;
-      // A denial holds whatever the source port.
-      const std::span<const PortRange> from = is_denial ? std::span<const PortRange>() : service.from;
-      for (const User& user : users) cells.push_back({user.uid, service.at, grant.ports, from, origin});
-    };
-    for (const PortGrant& grant : service.ports) add(grant);
-    if (const auto alias = dns_alias(policy, service)) add(*alias);
-  }
-  return cells;
-}
-
 struct TreeNames {
   uint8_t protocol;
   const char* grants;
@@ -44,6 +23,29 @@ struct TreeNames {
 };
 constexpr std::array kTrees = {TreeNames{protocol::kTcp, "lo-tcp", "no-tcp", "in-tcp"},
                                TreeNames{protocol::kUdp, "lo-udp", "no-udp", "in-udp"}};
+
+/// In step with kTrees.
+using CellsOfTrees = std::array<std::vector<ServiceCell>, kTrees.size()>;
+
+/// Every allow (or deny) of every service of `family`. Origins are put into `rules`.
+CellsOfTrees service_cells(const Policy& policy, Family family, Kind kind, RuleSet& rules) {
+  CellsOfTrees cells;
+  for (const Service& service : policy.services) {
+    const bool is_denial = kind == Kind::kDenials;
+    const std::vector<User>& users = is_denial ? service.deny : service.allow;
+    if (service.at.family != family || users.empty() || (!is_denial && !service.is_active)) continue;
+    const OriginIndex origin = rules.intern(service.origin);
+    const auto add = [&](const PortGrant& grant) {
+      // A denial holds whatever the source port.
+      const std::span<const PortRange> from = is_denial ? std::span<const PortRange>() : service.from;
+      std::vector<ServiceCell>& of_protocol = cells[grant.protocol == protocol::kTcp ? 0 : 1];
+      for (const User& user : users) of_protocol.push_back({user.uid, service.at, grant.ports, from, origin});
+    };
+    for (const PortGrant& grant : service.ports) add(grant);
+    if (const auto alias = dns_alias(policy, service)) add(*alias);
+  }
+  return cells;
+}
 
 void append(std::vector<Chain>& chains, std::vector<Chain> more) {
   chains.insert(chains.end(), std::move_iterator(more.begin()), std::move_iterator(more.end()));
@@ -61,17 +63,19 @@ std::vector<Chain> add_services_out(const Policy& policy, Family family, const T
                                     ChainWriter& output) {
   std::vector<Chain> chains;
   // Denials before all grants: a denial beats any grant.
-  for (const TreeNames& tree : kTrees) {
-    auto cells = service_cells(policy, family, tree.protocol, Kind::kDenials, rules);
-    if (cells.empty()) continue;
+  CellsOfTrees denials = service_cells(policy, family, Kind::kDenials, rules);
+  for (size_t i = 0; i < kTrees.size(); ++i) {
+    const TreeNames& tree = kTrees[i];
+    if (denials[i].empty()) continue;
     output.add(self.protocol(tree.protocol), Jump{tree.denials}, policy.origin);
-    append(chains, Dispatch(tree.protocol, tree.denials, Jump{kLogRejectChain}).chains(std::move(cells)));
+    append(chains, Dispatch(tree.protocol, tree.denials, Jump{kLogRejectChain}).chains(std::move(denials[i])));
   }
-  for (const TreeNames& tree : kTrees) {
-    auto cells = service_cells(policy, family, tree.protocol, Kind::kGrants, rules);
-    if (cells.empty()) continue;
+  CellsOfTrees grants = service_cells(policy, family, Kind::kGrants, rules);
+  for (size_t i = 0; i < kTrees.size(); ++i) {
+    const TreeNames& tree = kTrees[i];
+    if (grants[i].empty()) continue;
     output.add(grantable(self, tree.protocol), Jump{tree.grants}, policy.origin);
-    append(chains, Dispatch(tree.protocol, tree.grants, Accept{}).chains(std::move(cells)));
+    append(chains, Dispatch(tree.protocol, tree.grants, Accept{}).chains(std::move(grants[i])));
   }
   return chains;
 }
@@ -79,13 +83,14 @@ std::vector<Chain> add_services_out(const Policy& policy, Family family, const T
 std::vector<Chain> add_services_in(const Policy& policy, Family family, const Tests& self, RuleSet& rules,
                                    ChainWriter& input) {
   std::vector<Chain> chains;
-  for (const TreeNames& tree : kTrees) {
-    auto cells = service_cells(policy, family, tree.protocol, Kind::kGrants, rules);
-    if (cells.empty()) continue;
+  CellsOfTrees grants = service_cells(policy, family, Kind::kGrants, rules);
+  for (size_t i = 0; i < kTrees.size(); ++i) {
+    const TreeNames& tree = kTrees[i];
+    if (grants[i].empty()) continue;
     const Tests transport = self.protocol(tree.protocol);
     input.add((tree.protocol == protocol::kTcp ? transport.match(tcp_syn()) : transport).state(ConnState::kNew),
               Jump{tree.from_outside}, policy.origin);
-    append(chains, Dispatch(tree.protocol, tree.from_outside, Accept{}).chains_for_anyone(std::move(cells)));
+    append(chains, Dispatch(tree.protocol, tree.from_outside, Accept{}).chains_for_anyone(std::move(grants[i])));
   }
   return chains;
 }
