@@ -21,6 +21,7 @@ Chains::Chains(const Table& table) : table_(&table), jumps_(table.chains.size())
   std::vector<std::vector<size_t>> callers(size());
   std::vector<size_t> changing;
   for (size_t c = 0; c < size(); ++c) {
+    jumps_[c].reserve(table.chains[c].rules.size());
     for (const Rule& rule : table.chains[c].rules) {
       const auto* jump = std::get_if<Jump>(&rule.target);
       jumps_[c].push_back(jump == nullptr ? kNone : find(jump->chain));
