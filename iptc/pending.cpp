@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <iterator>
 #include <span>
 #include <sstream>
 
+#include "iptc/kernel/entry.h"
 #include "iptc/scanner.h"
 
 namespace tails::iptc {
@@ -44,6 +46,19 @@ kernel::RawChain read_chain(Scanner& scan) {
   return chain;
 }
 
+/// Whether its bytes are entries, one after the other, as who uses a RawTable relies on.
+bool is_whole(const kernel::RawTable& table) {
+  return std::ranges::all_of(table.chains, [&](const kernel::RawChain& chain) {
+    auto rest = table.entries(chain);
+    while (!rest.empty()) {
+      const auto entry = kernel::view_entry(rest, table.family);
+      if (!entry) return false;
+      rest = rest.subspan(entry->bytes.size());
+    }
+    return true;
+  });
+}
+
 kernel::RawTable read_table(Scanner& scan) {
   kernel::RawTable table;
   scan.expect("table ");
@@ -57,6 +72,7 @@ kernel::RawTable read_table(Scanner& scan) {
   }
   const auto bytes = std::as_bytes(std::span(scan.bytes(length)));
   table.bytes.assign(bytes.begin(), bytes.end());
+  if (scan.is_sound() && !is_whole(table)) scan.fail();
   return table;
 }
 

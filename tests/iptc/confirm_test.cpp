@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "iptc/kernel/entry.h"
 #include "iptc/kernel/memory_kernel.h"
 #include "policy/lower.h"
 #include "tests/iptc/memory_files.h"
@@ -341,6 +342,18 @@ TEST(PendingFile, KeepsTheTablesByteForByteAndNoticesEachDamagedByte) {
   }
   for (size_t length = 0; length < text.size(); length += 13) {
     ASSERT_FALSE(parse_tables_before(text.substr(0, length))) << length;
+  }
+}
+
+TEST(PendingFile, IsRefusedWhereATablesBytesAreNoEntries) {
+  kernel::MemoryKernel kernel;
+  MemoryFiles files;
+  ASSERT_TRUE(commit({kernel, files}, state("tails").rules, {}));
+  kernel::RawTable table = *kernel.read(Family::kIpv4, "filter");
+  const size_t next_offset = table.find("OUTPUT")->begin + kernel::entry_layout(Family::kIpv4).next_offset;
+  for (const uint16_t size : {uint16_t{0}, uint16_t{8}, uint16_t{0xFFF8}}) {
+    kernel::store<uint16_t>(table.bytes, next_offset, size);
+    EXPECT_FALSE(parse_tables_before(print_pending({1, 1, milliseconds(1), false, true}, {table}))) << size;
   }
 }
 
