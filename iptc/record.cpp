@@ -83,37 +83,44 @@ std::string head_line(const RecordedTable& table) {
                      table.body->size());
 }
 
-/// Numbers the origins that a table uses, in the order of their first use. A file that is the one before's is not said
-/// again.
+/// Numbers the origins that a table uses, in the rule set's order: a hundred thousand of them are read one after the
+/// other, not as the rules come. A file that is the one before's is not said again.
 class OriginList {
  public:
-  explicit OriginList(const ruleset::RuleSet& rules) : rules_(rules), numbers_(rules.origins.size(), kUnused) {}
+  explicit OriginList(const ruleset::RuleSet& rules) : origins_(rules.origins), numbers_(origins_.size(), kUnused) {}
 
-  ruleset::OriginIndex number(ruleset::OriginIndex index) {
-    const ruleset::Origin* const origin = rules_.origin(index);
-    if (origin == nullptr) return ruleset::kNoOrigin;
-    if (numbers_[index] == kUnused) {
+  /// First all that are used.
+  void use(ruleset::OriginIndex index) {
+    if (index < numbers_.size()) numbers_[index] = 0;
+  }
+  /// Then what is written of them, a line each.
+  std::string number_all() {
+    std::string text;
+    const SharedText* file = nullptr;
+    for (size_t index = 0; index < numbers_.size(); ++index) {
+      if (numbers_[index] == kUnused) continue;
+      const ruleset::Origin& origin = origins_[index];
       numbers_[index] = count_++;
-      append_number(text_, origin->line);
-      text_ += '\t';
-      if (file_ == nullptr || *file_ != origin->file) append_escaped(text_, origin->file);
-      file_ = &origin->file;
-      text_ += '\t';
-      append_escaped(text_, origin->entry);
-      text_ += '\n';
+      append_number(text, origin.line);
+      text += '\t';
+      if (file == nullptr || *file != origin.file) append_escaped(text, origin.file);
+      file = &origin.file;
+      text += '\t';
+      append_escaped(text, origin.entry);
+      text += '\n';
     }
-    return numbers_[index];
+    return text;
+  }
+  [[nodiscard]] ruleset::OriginIndex number_of(ruleset::OriginIndex index) const {
+    return index < numbers_.size() ? numbers_[index] : ruleset::kNoOrigin;
   }
   [[nodiscard]] size_t count() const { return count_; }
-  [[nodiscard]] const std::string& text() const { return text_; }
 
  private:
   static constexpr ruleset::OriginIndex kUnused = ruleset::kNoOrigin;
-  const ruleset::RuleSet& rules_;
+  const std::vector<ruleset::Origin>& origins_;
   std::vector<ruleset::OriginIndex> numbers_;
   ruleset::OriginIndex count_ = 0;
-  const SharedText* file_ = nullptr;
-  std::string text_;
 };
 
 }  // namespace
@@ -127,22 +134,24 @@ std::string record_body(const ruleset::RuleSet& rules, const ruleset::Table& tab
       std::stable_partition(chains.begin(), chains.end(), [](const auto* c) { return c->is_builtin(); });
   std::sort(first_user, chains.end(), [](const auto* a, const auto* b) { return a->name < b->name; });
 
-  // Two passes, and no second buffer: with a hundred thousand rules this is where most memory is taken.
   OriginList origins(rules);
   for (const ruleset::Chain* chain : chains) {
-    origins.number(chain->origin);
-    for (const ruleset::Rule& rule : chain->rules) origins.number(rule.origin);
+    origins.use(chain->origin);
+    for (const ruleset::Rule& rule : chain->rules) origins.use(rule.origin);
   }
   constexpr size_t kTypicalRule = 25;
   std::string body;
-  body.reserve(origins.text().size() + fingerprint.rules.size() * kTypicalRule + chains.size() * 32);
-  append_escaped(body, policy);
-  fmt::format_to(std::back_inserter(body), "\n{}\n", origins.count());
-  body += origins.text();
+  {
+    const std::string lines = origins.number_all();
+    body.reserve(lines.size() + fingerprint.rules.size() * kTypicalRule + chains.size() * 32);
+    append_escaped(body, policy);
+    fmt::format_to(std::back_inserter(body), "\n{}\n", origins.count());
+    body += lines;
+  }
   size_t next = 0;
   for (const ruleset::Chain* chain : chains) {
     body += "chain ";
-    append_origin_number(body, origins.number(chain->origin));
+    append_origin_number(body, origins.number_of(chain->origin));
     body += ' ';
     append_escaped(body, chain->name);
     body += '\t';
@@ -151,7 +160,7 @@ std::string record_body(const ruleset::RuleSet& rules, const ruleset::Table& tab
     for (const ruleset::Rule& rule : chain->rules) {
       append_number(body, fingerprint.rules.at(next++), 16);
       body += ' ';
-      append_origin_number(body, origins.number(rule.origin));
+      append_origin_number(body, origins.number_of(rule.origin));
       body += '\n';
     }
   }

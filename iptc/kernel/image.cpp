@@ -18,17 +18,21 @@ constexpr std::string_view kErrorTarget = "ERROR";
 /// chain is known.
 class Reader {
  public:
-  Reader(Image image, Abi abi) : image_(std::move(image)), abi_(abi), at_(entry_layout(image_.family, abi)) {}
+  Reader(Image image, Abi abi)
+      : image_(std::move(image)),
+        entries_(std::span(image_.entries).subspan(image_.begin)),
+        abi_(abi),
+        at_(entry_layout(image_.family, abi)) {}
 
   Result<RawTable> run() {
     bool at_end = false;
-    for (size_t offset = 0; offset < image_.entries.size();) {
-      const auto entry = view_entry(std::span(image_.entries).subspan(offset), image_.family, abi_);
+    for (size_t offset = 0; offset < entries_.size();) {
+      const auto entry = view_entry(entries_.subspan(offset), image_.family, abi_);
       if (!entry || at_end) return broken(offset);
       const size_t size = entry->bytes.size();
       if (entry->target.name == kErrorTarget) {
         if (!close_chain()) return broken(offset);
-        at_end = offset + size == image_.entries.size();
+        at_end = offset + size == entries_.size();
         if (!at_end && !open_user_chain(*entry, offset + size)) return broken(offset);
       } else {
         if (const auto hook = hook_at(offset)) {
@@ -36,13 +40,17 @@ class Reader {
           open_builtin_chain(*hook, offset);
         }
         if (!is_open_) return broken(offset);
-        normalise_entry(std::span(image_.entries).subspan(offset, size), image_.family, abi_);
+        normalise_entry(entries_.subspan(offset, size), image_.family, abi_);
         last_entry_ = offset;
       }
       offset += size;
     }
-    if (!at_end || !all_hooks_seen()) return broken(image_.entries.size());
+    if (!at_end || !all_hooks_seen()) return broken(entries_.size());
     name_jumps();
+    for (RawChain& chain : table_.chains) {
+      chain.begin += image_.begin;
+      chain.end += image_.begin;
+    }
     table_.family = image_.family;
     table_.name = std::move(image_.table);
     table_.bytes = std::move(image_.entries);
@@ -95,7 +103,7 @@ class Reader {
     if (!is_open_) return table_.chains.empty();
     is_open_ = false;
     if (!last_entry_) return false;
-    const auto end = view_entry(std::span(image_.entries).subspan(*last_entry_), image_.family, abi_);
+    const auto end = view_entry(entries_.subspan(*last_entry_), image_.family, abi_);
     if (!end || !end->target.name.empty() || end->target.whole.size() != standard_target_size(abi_) ||
         !is_unconditional(*end, image_.family, abi_)) {
       return false;
@@ -129,7 +137,7 @@ class Reader {
   void name_jumps() {
     for (const RawChain& chain : table_.chains) {
       for (size_t offset = chain.begin; offset < chain.end;) {
-        const auto entry = std::span(image_.entries).subspan(offset);
+        const auto entry = entries_.subspan(offset);
         const size_t size = load<uint16_t>(entry, at_.next_offset);
         const size_t target_offset = load<uint16_t>(entry, at_.target_offset);
         const auto target = entry.subspan(target_offset, size - target_offset);
@@ -153,6 +161,7 @@ class Reader {
   };
 
   Image image_;
+  std::span<std::byte> entries_;  ///< Of the image.
   Abi abi_;
   EntryLayout at_;
   RawTable table_;

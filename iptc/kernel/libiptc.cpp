@@ -99,32 +99,32 @@ bool clear(const Calls& calls, xtc_handle* handle, const std::unordered_set<std:
   return true;
 }
 
-/// 0 where libiptc will read the entry's target as what it is.
-int check_target(const EntryView& entry, const std::unordered_set<std::string_view>& chains) {
-  const ExtensionView& target = entry.target;
-  if (target.revision == RawTable::kLabel) return 0;
-  if (target.name.empty()) return load<int32_t>(target.data, 0) == 0 ? 0 : EINVAL;
-  return chains.contains(target.name) ? EEXIST : 0;
+/// 0 where libiptc will read the target as what it is.
+int check_target(std::span<const std::byte> target, const std::unordered_set<std::string_view>& chains) {
+  if (load<uint8_t>(target, extension_at::kRevision) == RawTable::kLabel) return 0;
+  const std::string_view name = load_text(target, extension_at::kName, kExtensionNameSize);
+  if (name.empty()) return load<int32_t>(target, kExtensionHeader) == 0 ? 0 : EINVAL;
+  return chains.contains(name) ? EEXIST : 0;
 }
 
 int fill(const Calls& calls, xtc_handle* handle, const RawTable& wanted,
          const std::unordered_set<std::string_view>& wanted_chains) {
-  for (const RawChain& chain : wanted.chains) {
-    if (chain.policy) {
-      xt_counters counters{chain.packets, chain.octets};
-      const char* const policy = *chain.policy == Policy::kAccept ? "ACCEPT" : "DROP";
-      if (calls.set_policy(chain.name.c_str(), policy, &counters, handle) == 0) return errno;
-    } else if (calls.create(chain.name.c_str(), handle) == 0 && errno != EEXIST) {
+  // From the last one on: libiptc keeps chains sorted by name, and looks for a new one's place from the front.
+  for (auto chain = wanted.chains.rbegin(); chain != wanted.chains.rend(); ++chain) {
+    if (chain->policy) {
+      xt_counters counters{chain->packets, chain->octets};
+      const char* const policy = *chain->policy == Policy::kAccept ? "ACCEPT" : "DROP";
+      if (calls.set_policy(chain->name.c_str(), policy, &counters, handle) == 0) return errno;
+    } else if (calls.create(chain->name.c_str(), handle) == 0 && errno != EEXIST) {
       return errno;
     }
   }
+  const EntryLayout at = entry_layout(wanted.family);
   for (const RawChain& chain : wanted.chains) {
-    for (auto rest = wanted.entries(chain); !rest.empty();) {
-      const auto entry = view_entry(rest, wanted.family);
-      if (!entry) return EINVAL;
-      if (const int problem = check_target(*entry, wanted_chains); problem != 0) return problem;
+    for (auto rest = wanted.entries(chain); !rest.empty(); rest = rest.subspan(load<uint16_t>(rest, at.next_offset))) {
+      const auto target = rest.subspan(load<uint16_t>(rest, at.target_offset));
+      if (const int problem = check_target(target, wanted_chains); problem != 0) return problem;
       if (calls.append(chain.name.c_str(), rest.data(), handle) == 0) return errno;
-      rest = rest.subspan(entry->bytes.size());
     }
   }
   return 0;
@@ -143,7 +143,7 @@ int commit_by_libiptc(const RawTable& wanted, const std::function<int()>& may_co
   if (const int problem = may_commit(); problem != 0) return problem;
   // For the commit libiptc needs as much again as the table has bytes, in one piece; what earlier steps left free
   // between their pieces goes back first.
-  constexpr size_t kLarge = 4UL << 20;
+  constexpr size_t kLarge = 1UL << 20;
   if (wanted.bytes.size() > kLarge) malloc_trim(0);
   return calls.commit(handle.get()) != 0 ? 0 : errno;
 }

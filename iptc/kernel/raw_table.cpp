@@ -1,6 +1,7 @@
 #include "iptc/kernel/raw_table.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "iptc/kernel/entry.h"
 
@@ -8,13 +9,14 @@ namespace tails::iptc::kernel {
 namespace {
 
 bool same_entries(std::span<const std::byte> a, std::span<const std::byte> b, const EntryLayout& at) {
+  const auto are_equal = [&](size_t begin, size_t end) {
+    const auto in_a = a.subspan(begin, end - begin);
+    return std::memcmp(in_a.data(), b.subspan(begin, end - begin).data(), in_a.size()) == 0;
+  };
   if (a.size() != b.size()) return false;
   while (!a.empty()) {
     const size_t size = load<uint16_t>(a, at.next_offset);
-    if (size != load<uint16_t>(b, at.next_offset) || !std::ranges::equal(a.first(at.counters), b.first(at.counters)) ||
-        !std::ranges::equal(a.subspan(at.size, size - at.size), b.subspan(at.size, size - at.size))) {
-      return false;
-    }
+    if (!are_equal(0, at.counters) || !are_equal(at.size, size)) return false;  // the size is in the first part
     a = a.subspan(size);
     b = b.subspan(size);
   }

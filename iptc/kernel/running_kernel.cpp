@@ -160,8 +160,8 @@ Result<RawTable> RunningKernel::read(Family family, std::string_view table) {
     image.valid_hooks = info.valid_hooks;
     std::copy(std::begin(info.hook_entry), std::end(info.hook_entry), image.hook_entry.begin());
     std::copy(std::begin(info.underflow), std::end(info.underflow), image.underflow.begin());
-    answer.erase(answer.begin(), answer.begin() + offsetof(ipt_get_entries, entrytable));
     image.entries = std::move(answer);
+    image.begin = offsetof(ipt_get_entries, entrytable);
     return from_image(std::move(image));
   }
   return tl::unexpected(read_error(family, table, -result));
