@@ -10,8 +10,8 @@
 namespace tails::cli {
 
 std::vector<policy::User> accounts_of(const policy::Policy& policy) {
-  std::map<std::string, Uid> found;
-  const auto add = [&](const policy::User& user) { found.emplace(user.name, user.uid); };
+  std::map<std::string_view, const policy::User*> found;  // by name
+  const auto add = [&](const policy::User& user) { found.emplace(user.name, &user); };
   if (policy.tor) add(policy.tor->user);
   if (policy.live) add(*policy.live);
   for (const policy::Direct& direct : policy.direct) add(direct.user);
@@ -20,7 +20,7 @@ std::vector<policy::User> accounts_of(const policy::Policy& policy) {
     for (const policy::User& user : service.deny) add(user);
   }
   std::vector<policy::User> users;
-  for (const auto& [name, uid] : found) users.push_back({name, uid});
+  for (const auto& [name, user] : found) users.push_back(*user);
   return users;
 }
 
