@@ -48,7 +48,7 @@ using StageCycles = std::array<uint64_t, kStageCount>;
 /// the next, so that the memory that one stage asks for is there when the next one needs it.
 ///
 /// What it says of frame after frame is what `Judge` says, burst or not. Time and rules are given; nothing here reads a
-/// clock, allocates per packet, or waits. One thread, but for the counters, which others may read while they move.
+/// clock, allocates per packet, or waits. One thread.
 class Pipeline {
  public:
   Pipeline(std::shared_ptr<const FilterRules> rules, FlowTable flows, const Kernels& kernels = fastest_kernels());
