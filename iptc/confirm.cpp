@@ -150,7 +150,12 @@ Result<std::optional<Found>> find_pending(System system, const std::string& run_
     return tl::unexpected(std::move(error));
   }
   auto pending = parse_pending(*text);
-  if (!pending) return std::nullopt;
+  if (!pending) {
+    // Its keeper takes the change back all the same.
+    return fail(ErrorKind::kRefused,
+                fmt::format("cannot tell whether an earlier change waits to be confirmed: {} is damaged", *path),
+                "Wait for the state before to come back, or remove the file where no process waits any more.", EBADMSG);
+  }
   pending->has_keeper = start_time(system.files, pending->keeper) == pending->started;
   return Found{*path, *pending, *std::move(text)};
 }

@@ -357,6 +357,20 @@ TEST(PendingFile, IsRefusedWhereATablesBytesAreNoEntries) {
   }
 }
 
+TEST_F(ConfirmTest, AFileThatSaysNothingIsNotNone) {
+  apply("tails");
+  apply("tails-i2p", milliseconds(1000));
+  files.content.at("/run/tails-iptc/confirm.1").front() ^= 1;
+  const auto waiting = pending_confirmation(system(), options.run_directory);
+  ASSERT_FALSE(waiting);
+  EXPECT_EQ(waiting.error().message,
+            "cannot tell whether an earlier change waits to be confirmed: /run/tails-iptc/confirm.1 is damaged");
+  EXPECT_FALSE(confirm(system(), options));
+  ASSERT_TRUE(lockdown(system(), options));
+  let_processes_run();  // the keeper finds its file gone
+  EXPECT_TRUE(is_live(policy::lockdown()));
+}
+
 TEST_F(ConfirmTest, TheKeeperWaitsForARunThatIsAtWork) {
   apply("tails");
   apply("tails-i2p", milliseconds(1000));
