@@ -161,8 +161,6 @@ std::vector<signed char> Bdd::some_assignment() const {
   return values;
 }
 
-size_t Bdd::size() const { return is_constant() ? 0 : static_cast<size_t>(bdd_nodecount(node_)); }
-
 BddSubstitution::BddSubstitution() : pairs_(bdd_newpair()) {}
 void BddSubstitution::Free::operator()(s_bddPair* pairs) const { bdd_freepair(pairs); }
 
@@ -198,7 +196,6 @@ BddSession::~BddSession() {
 
 bool BddSession::is_exhausted() { return has_run_out; }
 void BddSession::give_up() { has_run_out = true; }
-size_t BddSession::node_count() { return static_cast<size_t>(bdd_getnodenum()); }
 size_t BddSession::live_references() { return references; }
 
 }  // namespace tails::proof

@@ -72,8 +72,6 @@ class Bdd {
   /// Some assignment where this is true: 0, 1, or -1 where the variable does not matter. It must not be never true.
   /// Where both values of a variable are possible it takes 0.
   [[nodiscard]] std::vector<signed char> some_assignment() const;
-  /// Nodes of the diagram.
-  [[nodiscard]] size_t size() const;
 
   /// A number that equals another's exactly when the functions are equal, for as long as both live.
   [[nodiscard]] int id() const { return node_; }
@@ -120,8 +118,6 @@ class BddSession {
   [[nodiscard]] static bool is_exhausted();
   /// Makes it true, for a task that is too large in another way.
   static void give_up();
-  /// Nodes in use, garbage included.
-  [[nodiscard]] static size_t node_count();
   /// `Bdd` values that hold a node; for tests.
   [[nodiscard]] static size_t live_references();
 };

@@ -46,7 +46,7 @@ struct Box {
   /// Nullopt where no packet is in both.
   [[nodiscard]] std::optional<Box> meet(const Box& other) const;
 
-  friend auto operator<=>(const Box&, const Box&) = default;
+  friend bool operator==(const Box&, const Box&) = default;
 };
 
 /// The union of `boxes` in a form of which only one exists, as far as it is found: equal results are equal sets. Boxes

@@ -14,7 +14,7 @@ namespace tails::proof {
 
 /// What came of one leak property.
 struct Finding {
-  std::string_view property;  ///< Static storage: a name of `property_names`.
+  std::string_view property;  ///< Static storage: a name of `properties`.
   /// kUnknown: it depends on a match or target that nobody can read.
   Tristate holds = Tristate::kYes;
   /// Unless it holds: a packet that gets through (or is refused, logged, … other than it should be), as plain as can
@@ -29,7 +29,7 @@ struct Finding {
 
 /// The leak properties of a rule set under a policy.
 struct Proof {
-  std::vector<Finding> findings;  ///< In the order of `property_names`.
+  std::vector<Finding> findings;  ///< In the order of `properties`.
   std::vector<std::string>
       notes;  ///< What a reader should know of these rules: chains in a circle, tables that are open.
 
