@@ -205,10 +205,4 @@ Result<RemovalReport> remove_flows(const Selection& selection, const RulesInForc
   return report;
 }
 
-Result<RemovalReport> remove_revoked(const ruleset::RuleSet& rules) {
-  Selection selection;
-  selection.revoked = true;
-  return remove_flows(selection, [&] { return rules; });
-}
-
 }  // namespace tails::conntrack

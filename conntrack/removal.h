@@ -46,7 +46,4 @@ using RulesInForce = std::function<ruleset::RuleSet()>;
 /// at. Errors are those of FlowTable::open; a failure half-way leaves the flows that were not reached.
 Result<RemovalReport> remove_flows(const Selection& selection, const RulesInForce& rules);
 
-/// The end of `apply`: remove_flows of what `rules` forbid.
-Result<RemovalReport> remove_revoked(const ruleset::RuleSet& rules);
-
 }  // namespace tails::conntrack

@@ -106,6 +106,12 @@ int FlowTest::pending_error(const Descriptor& socket) {
   return errno == EAGAIN ? 0 : errno;
 }
 
+Result<RemovalReport> FlowTest::remove_revoked(const ruleset::RuleSet& rules) {
+  Selection selection;
+  selection.revoked = true;
+  return remove_flows(selection, [&] { return rules; });
+}
+
 std::vector<Flow> FlowTest::flows(const FlowFilter& filter) {
   auto table = FlowTable::open();
   EXPECT_TRUE(table.has_value());

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "conntrack/flow.h"
+#include "conntrack/removal.h"
 #include "ruleset/rule_set.h"
 #include "tests/kernel/harness/sockets.h"
 #include "tests/kernel/harness/testbed.h"
@@ -44,6 +45,9 @@ class FlowTest : public testbed::KernelTest {
   static Descriptor connected_udp(Uid owner, const Endpoint& to);
   /// The error that the program's next call fails with, 0: it would wait or succeed.
   static int pending_error(const Descriptor& socket);
+
+  /// What `apply` does at its end: remove_flows of what `rules` forbid.
+  static Result<RemovalReport> remove_revoked(const ruleset::RuleSet& rules);
 
   static std::vector<Flow> flows(const FlowFilter& filter = {});
   static bool has_flow_to(const Endpoint& to);
