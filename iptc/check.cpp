@@ -35,12 +35,6 @@ constexpr uint32_t kEchoReplyV4 = 4;  // IPT_ICMP_ECHOREPLY: never implemented
 constexpr uint32_t kEchoReplyV6 = 5;
 constexpr uint32_t kLastAnswer = 8;  // IPT_ICMP_ADMIN_PROHIBITED, IP6T_ICMP6_REJECT_ROUTE
 
-bool is_one_of_ports(const ruleset::HeaderTest& header) {
-  constexpr std::array<uint8_t, 5> kWithPorts = {protocol::kTcp, protocol::kUdp, protocol::kUdplite, protocol::kSctp,
-                                                 protocol::kDccp};
-  return !header.protocol_inverted && std::ranges::find(kWithPorts, header.protocol) != kWithPorts.end();
-}
-
 std::string hook_names(uint8_t hooks) {
   std::string names;
   for (const std::string_view chain : {"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"}) {
@@ -155,7 +149,7 @@ class Checker {
         return complain(fmt::format("match \"{}\" cannot hold this", name));
       }
       if (auto fits = check_place(chain, rule, kernel::extension(*forms.begin()), hooks); !fits) return fits;
-      if (std::holds_alternative<ruleset::MultiportMatch>(match) && !is_one_of_ports(rule.header)) {
+      if (std::holds_alternative<ruleset::MultiportMatch>(match) && !names_ports(rule.header)) {
         return complain("match \"multiport\" needs a protocol that has ports");
       }
       if (const auto* const dscp = std::get_if<ruleset::DscpMatch>(&match); dscp != nullptr && dscp->dscp > kMaxDscp) {

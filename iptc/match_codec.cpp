@@ -420,14 +420,13 @@ bool protocol_fits(const kernel::Extension& extension, const ruleset::HeaderTest
   return extension.only_protocol == 0 || (header.protocol == extension.only_protocol && !header.protocol_inverted);
 }
 
-/// multiport reads ports whatever the protocol is; without one of these in the header it reads something else.
+}  // namespace
+
 bool names_ports(const ruleset::HeaderTest& header) {
   constexpr std::array<uint8_t, 5> kWithPorts = {protocol::kTcp, protocol::kUdp, protocol::kUdplite, protocol::kSctp,
                                                  protocol::kDccp};
   return !header.protocol_inverted && std::ranges::find(kWithPorts, header.protocol) != kWithPorts.end();
 }
-
-}  // namespace
 
 Forms forms_of(const ruleset::Match& match, Family family) { return std::visit(FormChooser{family}, match); }
 

@@ -10,6 +10,10 @@
 /// Matches of a rule to and from the kernel's bytes. Pure.
 namespace tails::iptc {
 
+/// Whether the header names a protocol with ports. multiport reads ports whatever the protocol is; without one of these
+/// it reads something else.
+bool names_ports(const ruleset::HeaderTest& header);
+
 /// The revisions that can say `match` in a table of `family`, best first. Empty for an OpaqueMatch, which bears its
 /// own, and for what no revision can hold.
 Forms forms_of(const ruleset::Match& match, Family family);
