@@ -39,12 +39,11 @@ uint8_t known_good(const rte_mbuf& frame) {
   return static_cast<uint8_t>((ip ? Burst::kIpChecksumGood : 0) | (transport ? Burst::kTransportChecksumGood : 0));
 }
 
-/// With zeros behind it up to 60 bytes, the least that Ethernet carries. Returns the length.
+/// With zeros behind it up to kLeastFrame. Returns the length.
 size_t copy_padded(std::span<const std::byte> frame, std::span<std::byte> to) {
-  constexpr size_t kLeast = 60;
   std::memcpy(to.data(), frame.data(), frame.size());
-  if (frame.size() < kLeast) std::memset(to.data() + frame.size(), 0, kLeast - frame.size());
-  return std::max(frame.size(), kLeast);
+  if (frame.size() < kLeastFrame) std::memset(to.data() + frame.size(), 0, kLeastFrame - frame.size());
+  return std::max(frame.size(), kLeastFrame);
 }
 
 }  // namespace
