@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/rule_counts.h"
 #include "cli/rule_words.h"
 
 namespace tails::cli {
@@ -17,8 +18,6 @@ std::string quoted(std::string_view text) {
   }
   return escaped + '"';
 }
-
-std::string_view family_text(Family family) { return family == Family::kIpv4 ? "IPv4" : "IPv6"; }
 
 std::string node(const Table& table, std::string_view chain) {
   return quoted(fmt::format("{} {} {}", family_text(table.family), to_string(table.name), chain));

@@ -26,14 +26,8 @@ std::string_view before_rule(const proof::Finding& finding) {
   return "by";
 }
 
-}  // namespace
-
-std::string owner_text(const Packet& packet, const UserNames& names) {
-  if (!packet.uid) return "no socket";
-  const std::optional<std::string> name = names(*packet.uid);
-  return name ? fmt::format("user {} ({})", *name, packet.uid->value) : fmt::format("user {}", packet.uid->value);
-}
-
+/// The command that shows what happens to `packet`, "tails-iptc explain --user 1000 --to …"; empty where its options
+/// cannot describe the packet (`explain --packet` can). `operand` as `prove` took it; empty: none.
 std::string explain_command(const Packet& packet, std::string_view operand) {
   // The flags that `explain` gives a packet of this state.
   const bool opens = packet.state == ConnState::kNew || packet.state == ConnState::kRelated;
@@ -55,6 +49,14 @@ std::string explain_command(const Packet& packet, std::string_view operand) {
   text += fmt::format(" --state {} --via {}", state_text(packet.state), packet.out.view());
   if (packet.direction == Direction::kReply) text += " --reply";
   return operand.empty() ? text : fmt::format("{} {}", text, operand);
+}
+
+}  // namespace
+
+std::string owner_text(const Packet& packet, const UserNames& names) {
+  if (!packet.uid) return "no socket";
+  const std::optional<std::string> name = names(*packet.uid);
+  return name ? fmt::format("user {} ({})", *name, packet.uid->value) : fmt::format("user {}", packet.uid->value);
 }
 
 std::string finding_text(const proof::Finding& finding, const ruleset::RuleSet& rules, const UserNames& names,

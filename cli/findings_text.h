@@ -16,10 +16,6 @@ namespace tails::cli {
 /// "user amnesia (1000)", "user 42", "no socket".
 std::string owner_text(const Packet& packet, const UserNames& names);
 
-/// The command that shows what happens to `packet`, "tails-iptc explain --user 1000 --to …"; empty where its options
-/// cannot describe the packet (`explain --packet` can). `operand` as `prove` took it; empty: none.
-std::string explain_command(const Packet& packet, std::string_view operand);
-
 /// A property that does not hold: its name, the fact, the packet, the rule and where that comes from; several lines.
 std::string finding_text(const proof::Finding& finding, const ruleset::RuleSet& rules, const UserNames& names,
                          const Screen& screen, std::string_view operand);

@@ -28,10 +28,10 @@ std::string packet(const Packet& packet);
 /// `apply`, `reconfigure`, `lockdown`, `reset`.
 std::string outcome(const iptc::Outcome& outcome, std::chrono::duration<double, std::milli> time,
                     const Aftermath& aftermath, std::optional<unsigned> confirm_within);
-/// `confirm`.
-std::string confirmed();
 /// The same for a transaction that was refused.
 std::string refused(const Error& error, std::chrono::duration<double, std::milli> time);
+/// `confirm`.
+std::string confirmed();
 
 /// `explain`.
 std::string evaluation(const ruleset::Evaluation& evaluation, const Packet& packet, const ruleset::RuleSet& rules);
