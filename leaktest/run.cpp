@@ -212,8 +212,6 @@ LeakTest::LeakTest(LeakTest&&) noexcept = default;
 LeakTest& LeakTest::operator=(LeakTest&&) noexcept = default;
 LeakTest::~LeakTest() = default;
 
-const Plan& LeakTest::plan() const { return parts_->plan; }
-
 Result<LeakTest> LeakTest::prepare(const policy::Policy& policy, bool is_quick) {
   auto bed = Bed::build(policy);
   if (!bed) return tl::unexpected(bed.error());

@@ -28,8 +28,6 @@ class LeakTest {
   LeakTest& operator=(LeakTest&&) noexcept;
   ~LeakTest();
 
-  [[nodiscard]] const Plan& plan() const;
-
   /// Tries the whole plan under `machine`, which may say other than the policy: that is what is found out.
   /// Errors (kRefused): the rules cannot be put in force; the capture lost packets; a process could not be made.
   Result<Matrix> run(const ruleset::Machine& machine, const Enforce& enforce, const Progress& progress);
