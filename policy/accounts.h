@@ -18,7 +18,7 @@ namespace tails::policy {
 /// Each name is asked for once.
 class Accounts {
  public:
-  /// Keeps references to both maps' sources.
+  /// Keeps references to both.
   Accounts(const Environment& environment, const UserMap& user_map) : environment_(environment), user_map_(user_map) {}
 
   /// Reads a file's [users].

@@ -12,7 +12,7 @@ namespace tails::policy {
 enum class Layout : uint8_t {
   kBySize,    ///< kPlain up to kPlainLimit rules, else kDispatch.
   kPlain,     ///< One rule after the other, as people write them and upstream's acceptance checks expect.
-  kDispatch,  ///< A tree of chains by user, address, protocol and port: a packet passes few of very many rules.
+  kDispatch,  ///< A tree of chains by protocol, user, address and port: a packet passes few of very many rules.
 };
 inline constexpr size_t kPlainLimit = 200;
 
