@@ -6,9 +6,10 @@ function(tails_room name)
   target_link_libraries(tails_${name} PUBLIC ${ROOM_USES} PRIVATE ${ROOM_LINK})
 endfunction()
 
-# tails_test(NAME [COMPUTES] SOURCES … [USES room…] [LINK library…] [LABELS label…]): one GoogleTest program; in ctest each test
-# is called NAME.Suite.Test. Tests with the label "kernel" make network namespaces and need root. COMPUTES: the test's own
-# code takes time; that of the others is compiled in half the time without optimisation (what it tests is optimised).
+# tails_test(NAME [COMPUTES] SOURCES … [USES room…] [LINK library…] [LABELS label…] [PROPERTIES property value…]): one
+# GoogleTest program; in ctest each test is called NAME.Suite.Test. Tests with the label "kernel" make network namespaces
+# and need root. COMPUTES: the test's own code takes time; that of the others is compiled in half the time without
+# optimisation (what it tests is optimised).
 function(tails_test name)
   cmake_parse_arguments(TEST "COMPUTES" "" "SOURCES;USES;LINK;LABELS;PROPERTIES" ${ARGN})
   add_executable(test_${name} ${TEST_SOURCES})
