@@ -37,7 +37,6 @@ class FlowTable {
   /// Seconds from any start, never backwards. Costs a walk over the table when the sweep did not get round within some
   /// hours, or time jumped that far.
   void set_time(uint64_t seconds);
-  [[nodiscard]] uint64_t time() const { return seconds_; }
 
   [[nodiscard]] uint64_t hash(const FlowKey& key) const { return search_.hash(key); }
   /// Into the second-level cache: a burst asks for more lines at once than the first one can wait for.

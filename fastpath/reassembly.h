@@ -82,7 +82,6 @@ class Reassembler {
   void finish();
 
   [[nodiscard]] const FragmentCounts& counts() const { return counts_; }
-  [[nodiscard]] OwnerSource owner_source() const { return source_; }
 
  private:
   using Index = uint32_t;
