@@ -1,7 +1,6 @@
 #include "cli/in_charge.h"
 
 #include <cerrno>
-#include <climits>
 #include <cstdlib>
 #include <memory>
 

@@ -1,6 +1,5 @@
 #include "cli/packet_json.h"
 
-#include <array>
 #include <charconv>
 #include <optional>
 #include <string>

@@ -1,9 +1,7 @@
 #include "fastpath/fold.h"
 
 #include <algorithm>
-#include <array>
 #include <cassert>
-#include <span>
 #include <string_view>
 #include <unordered_map>
 #include <variant>

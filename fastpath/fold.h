@@ -2,8 +2,6 @@
 
 #include <cstdint>
 #include <map>
-#include <string>
-#include <tuple>
 #include <vector>
 
 #include "fastpath/condition.h"

@@ -1,7 +1,6 @@
 #include "fastpath/way.h"
 
 #include <algorithm>
-#include <functional>
 #include <map>
 #include <optional>
 

@@ -2,7 +2,6 @@
 
 #include <functional>
 #include <string>
-#include <vector>
 
 #include "net/address.h"
 #include "net/interface_name.h"

@@ -1,7 +1,6 @@
 #include "iptc/guard.h"
 
 #include <algorithm>
-#include <bit>
 #include <optional>
 
 namespace tails::iptc {

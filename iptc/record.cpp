@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <charconv>
 #include <iterator>
-#include <unordered_map>
 
 #include "iptc/scanner.h"
 

@@ -13,8 +13,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
-#include <optional>
 
 #include "host/sockets.h"
 #include "leaktest/bed.h"

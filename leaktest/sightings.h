@@ -4,7 +4,6 @@
 #include <map>
 #include <optional>
 #include <string_view>
-#include <vector>
 
 #include "leaktest/attempt.h"
 #include "leaktest/bed.h"

@@ -2,7 +2,6 @@
 // the built-in chains that ask the trees.
 #include <array>
 #include <iterator>
-#include <string_view>
 #include <utility>
 
 #include "policy/dispatch.h"

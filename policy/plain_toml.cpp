@@ -5,7 +5,6 @@
 #include <cassert>
 #include <charconv>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace tails::policy {

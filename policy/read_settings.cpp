@@ -4,7 +4,6 @@
 #include <array>
 #include <charconv>
 #include <string_view>
-#include <utility>
 
 #include "policy/grammar.h"
 #include "policy/read_entries.h"

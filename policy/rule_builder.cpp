@@ -1,7 +1,6 @@
 #include "policy/rule_builder.h"
 
 #include <algorithm>
-#include <array>
 
 namespace tails::policy {
 namespace {

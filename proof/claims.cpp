@@ -1,7 +1,5 @@
 #include "proof/claims.h"
 
-#include <utility>
-
 namespace tails::proof {
 namespace {
 

@@ -6,7 +6,6 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <cmath>
 
 namespace tails::fastpath::dpdk {
 namespace {

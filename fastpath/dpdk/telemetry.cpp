@@ -2,7 +2,6 @@
 
 #include <rte_telemetry.h>
 
-#include <memory>
 #include <mutex>
 #include <string>
 

@@ -1,6 +1,5 @@
 #include "iptc/kernel/check_entry.h"
 
-#include <algorithm>
 #include <cerrno>
 
 namespace tails::iptc::kernel {

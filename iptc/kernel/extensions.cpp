@@ -1,6 +1,7 @@
 #include "iptc/kernel/extensions.h"
 
 #include <algorithm>
+#include <array>
 
 namespace tails::iptc::kernel {
 namespace {

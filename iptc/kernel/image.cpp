@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cassert>
 #include <string_view>
 
 #include "iptc/kernel/entry.h"

@@ -7,7 +7,6 @@ extern "C" {
 #include <libiptc/libiptc.h>
 }
 
-#include <algorithm>
 #include <cerrno>
 #include <string>
 #include <string_view>

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 
 #include "iptc/kernel/raw_table.h"
 #include "net/result.h"

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <optional>
 
 #include "iptc/kernel/check_entry.h"
 #include "iptc/kernel/entry.h"
