@@ -161,6 +161,8 @@ std::vector<signed char> Bdd::some_assignment() const {
   return values;
 }
 
+size_t Bdd::size() const { return is_constant() ? 0 : static_cast<size_t>(bdd_nodecount(node_)); }
+
 BddSubstitution::BddSubstitution() : pairs_(bdd_newpair()) {}
 void BddSubstitution::Free::operator()(s_bddPair* pairs) const { bdd_freepair(pairs); }
 

@@ -72,6 +72,8 @@ class Bdd {
   /// Some assignment where this is true: 0, 1, or -1 where the variable does not matter. It must not be never true.
   /// Where both values of a variable are possible it takes 0.
   [[nodiscard]] std::vector<signed char> some_assignment() const;
+  /// Nodes of the diagram.
+  [[nodiscard]] size_t size() const;
 
   /// A number that equals another's exactly when the functions are equal, for as long as both live.
   [[nodiscard]] int id() const { return node_; }
