@@ -20,7 +20,7 @@ struct Image {
   std::array<uint32_t, kHooks> hook_entry{};
   std::array<uint32_t, kHooks> underflow{};
   std::vector<std::byte> entries;
-  size_t begin = 0;  ///< Where the first entry stands in `entries`: other things may be before it.
+  size_t begin = 0;  ///< Where the first entry stands in `entries`, within them: other things may be before it.
 };
 
 /// Makes a RawTable of it, in the image's own bytes. Pure; any bytes may be given.
