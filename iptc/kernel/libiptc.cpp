@@ -81,9 +81,9 @@ class Handle {
   xtc_handle* handle_;
 };
 
-/// Empties every chain and removes those that are not wanted. Chains are removed from the last one on: libiptc's
-/// index of chains is rebuilt each time a bucket loses its first chain, but not when it loses its last.
-bool clear(const Calls& calls, xtc_handle* handle, const std::unordered_set<std::string_view>& wanted_chains) {
+/// Empties every chain and removes all but the built-in ones. From the last one on: libiptc's index of chains is rebuilt
+/// each time a bucket loses its first chain, but not when it loses its last.
+bool clear(const Calls& calls, xtc_handle* handle) {
   std::vector<std::string> chains;
   for (const char* chain = calls.first_chain(handle); chain != nullptr; chain = calls.next_chain(handle)) {
     chains.emplace_back(chain);
@@ -92,53 +92,97 @@ bool clear(const Calls& calls, xtc_handle* handle, const std::unordered_set<std:
     if (calls.flush(chain.c_str(), handle) == 0) return false;
   }
   for (auto chain = chains.rbegin(); chain != chains.rend(); ++chain) {
-    if (wanted_chains.contains(*chain) || calls.builtin(chain->c_str(), handle) != 0) continue;
+    if (calls.builtin(chain->c_str(), handle) != 0) continue;
     if (calls.remove(chain->c_str(), handle) == 0) return false;
   }
   return true;
 }
 
-/// 0 where libiptc will read the target as what it is.
-int check_target(std::span<const std::byte> target, const std::unordered_set<std::string_view>& chains) {
-  if (load<uint8_t>(target, extension_at::kRevision) == RawTable::kLabel) return 0;
-  const std::string_view name = load_text(target, extension_at::kName, kExtensionNameSize);
-  if (name.empty()) return load<int32_t>(target, kExtensionHeader) == 0 ? 0 : EINVAL;
-  return chains.contains(name) ? EEXIST : 0;
-}
+/// Writes a table into a handle that has empty built-in chains only.
+///
+/// libiptc keeps chains sorted by name and looks up a rule's chain by name, from the front of one of its buckets on. So
+/// chains are created from the last one on, and each is filled while it is the first one, which is found at once. What
+/// jumps to a chain that is not there yet waits until all are.
+class Filling {
+ public:
+  Filling(const Calls& calls, xtc_handle* handle, const RawTable& wanted)
+      : calls_(calls), handle_(handle), wanted_(wanted) {
+    for (const RawChain& chain : wanted.chains) names_.insert(chain.name);
+  }
 
-int fill(const Calls& calls, xtc_handle* handle, const RawTable& wanted,
-         const std::unordered_set<std::string_view>& wanted_chains) {
-  // From the last one on: libiptc keeps chains sorted by name, and looks for a new one's place from the front.
-  for (auto chain = wanted.chains.rbegin(); chain != wanted.chains.rend(); ++chain) {
-    if (chain->policy) {
-      xt_counters counters{chain->packets, chain->octets};
-      const char* const policy = *chain->policy == Policy::kAccept ? "ACCEPT" : "DROP";
-      if (calls.set_policy(chain->name.c_str(), policy, &counters, handle) == 0) return errno;
-    } else if (calls.create(chain->name.c_str(), handle) == 0 && errno != EEXIST) {
-      return errno;
+  /// 0, or an errno value.
+  int run() {
+    std::vector<const RawChain*> waiting;
+    for (auto chain = wanted_.chains.rbegin(); chain != wanted_.chains.rend(); ++chain) {
+      if (const int problem = create(*chain); problem != 0) return problem;
+      if (!jumps_only_behind(*chain)) {
+        waiting.push_back(&*chain);
+      } else if (const int problem = append_entries(*chain); problem != 0) {
+        return problem;
+      }
     }
-  }
-  const EntryLayout at = entry_layout(wanted.family);
-  for (const RawChain& chain : wanted.chains) {
-    for (auto rest = wanted.entries(chain); !rest.empty(); rest = rest.subspan(load<uint16_t>(rest, at.next_offset))) {
-      const auto target = rest.subspan(load<uint16_t>(rest, at.target_offset));
-      if (const int problem = check_target(target, wanted_chains); problem != 0) return problem;
-      if (calls.append(chain.name.c_str(), rest.data(), handle) == 0) return errno;
+    for (const RawChain* chain : waiting) {
+      if (const int problem = append_entries(*chain); problem != 0) return problem;
     }
+    return 0;
   }
-  return 0;
-}
+
+ private:
+  int create(const RawChain& chain) {
+    if (chain.policy) {
+      xt_counters counters{chain.packets, chain.octets};
+      const char* const policy = *chain.policy == Policy::kAccept ? "ACCEPT" : "DROP";
+      return calls_.set_policy(chain.name.c_str(), policy, &counters, handle_) != 0 ? 0 : errno;
+    }
+    return calls_.create(chain.name.c_str(), handle_) != 0 ? 0 : errno;
+  }
+
+  [[nodiscard]] std::span<const std::byte> target_of(std::span<const std::byte> entry) const {
+    return entry.subspan(load<uint16_t>(entry, at_.target_offset));
+  }
+
+  /// Whether every chain that this one jumps to sorts behind it.
+  [[nodiscard]] bool jumps_only_behind(const RawChain& chain) const {
+    for (auto rest = wanted_.entries(chain); !rest.empty(); rest = rest.subspan(load<uint16_t>(rest, at_.next_offset))) {
+      const auto target = target_of(rest);
+      if (load<uint8_t>(target, extension_at::kRevision) != RawTable::kLabel) continue;
+      const std::string_view name = load_text(target, extension_at::kName, kExtensionNameSize);
+      if (name <= chain.name && names_.contains(name)) return false;
+    }
+    return true;
+  }
+
+  int append_entries(const RawChain& chain) {
+    for (auto rest = wanted_.entries(chain); !rest.empty(); rest = rest.subspan(load<uint16_t>(rest, at_.next_offset))) {
+      if (const int problem = check_target(target_of(rest)); problem != 0) return problem;
+      if (calls_.append(chain.name.c_str(), rest.data(), handle_) == 0) return errno;
+    }
+    return 0;
+  }
+
+  /// 0 where libiptc will read the target as what it is.
+  [[nodiscard]] int check_target(std::span<const std::byte> target) const {
+    if (load<uint8_t>(target, extension_at::kRevision) == RawTable::kLabel) return 0;
+    const std::string_view name = load_text(target, extension_at::kName, kExtensionNameSize);
+    if (name.empty()) return load<int32_t>(target, kExtensionHeader) == 0 ? 0 : EINVAL;
+    return names_.contains(name) ? EEXIST : 0;
+  }
+
+  const Calls& calls_;
+  xtc_handle* handle_;
+  const RawTable& wanted_;
+  std::unordered_set<std::string_view> names_;
+  EntryLayout at_ = entry_layout(wanted_.family);
+};
 
 }  // namespace
 
 int commit_by_libiptc(const RawTable& wanted, const std::function<int()>& may_commit) {
   const Calls& calls = calls_of(wanted.family);
-  std::unordered_set<std::string_view> chains;
-  for (const RawChain& chain : wanted.chains) chains.insert(chain.name);
   const Handle handle(calls, wanted.name.c_str());
   if (!handle) return errno;
-  if (!clear(calls, handle.get(), chains)) return errno;
-  if (const int problem = fill(calls, handle.get(), wanted, chains); problem != 0) return problem;
+  if (!clear(calls, handle.get())) return errno;
+  if (const int problem = Filling(calls, handle.get(), wanted).run(); problem != 0) return problem;
   if (const int problem = may_commit(); problem != 0) return problem;
   // For the commit libiptc needs as much again as the table has bytes, in one piece; what earlier steps left free
   // between their pieces goes back first.
