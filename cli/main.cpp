@@ -1,4 +1,3 @@
-#include <malloc.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -15,6 +14,7 @@
 #include "cli/log.h"
 #include "cli/parse.h"
 #include "cli/progress.h"
+#include "net/heap.h"
 
 namespace {
 
@@ -28,16 +28,6 @@ Result<ExitStatus> run_confined(const Command& command, const Invocation& invoca
   Error error = confined.error();
   error.remedy = "Nothing was changed.";
   return tl::unexpected(std::move(error));
-}
-
-/// One heap, whose pages each next step uses again, also for what is large: of a policy of a hundred thousand services
-/// a fifth of the time would go to new pages. What is small is not joined with its neighbours as soon as it is free, as
-/// the next piece is as small: a twentieth.
-void set_up_memory() {
-  mallopt(M_MMAP_THRESHOLD, 1 << 30);
-  mallopt(M_TRIM_THRESHOLD, 1 << 30);
-  mallopt(M_TOP_PAD, 1 << 20);
-  mallopt(M_MXFAST, 160);
 }
 
 ExitStatus run(std::span<const char* const> words) {
@@ -93,7 +83,7 @@ std::optional<ExitStatus> run_as_hook(std::span<const char* const> words) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  set_up_memory();
+  set_up_heap();
   const std::span<const char* const> words(argv, static_cast<size_t>(argc));
   if (const std::optional<ExitStatus> status = run_as_hook(words)) return static_cast<int>(*status);
   return static_cast<int>(run(words.subspan(argc > 0 ? 1 : 0)));

@@ -14,6 +14,7 @@ extern "C" {
 #include <vector>
 
 #include "iptc/kernel/entry.h"
+#include "net/heap.h"
 
 namespace tails::iptc::kernel {
 namespace {
@@ -184,10 +185,12 @@ int commit_by_libiptc(const RawTable& wanted, const std::function<int()>& may_co
   if (!clear(calls, handle.get())) return errno;
   if (const int problem = Filling(calls, handle.get(), wanted).run(); problem != 0) return problem;
   if (const int problem = may_commit(); problem != 0) return problem;
-  // For the commit libiptc needs as much again as the table has bytes, in one piece; what earlier steps left free
-  // between their pieces goes back first.
+  // For the commit libiptc needs as much again as the table has bytes, in one piece at the heap's end; what earlier steps
+  // left free between their pieces goes back first.
   constexpr size_t kLarge = 1UL << 20;
-  if (wanted.bytes.size() > kLarge) malloc_trim(0);
+  constexpr size_t kEnd = 1UL << 30;
+  if (wanted.bytes.size() > kLarge) malloc_trim(kEnd);
+  expect_heap(wanted.bytes.size());
   return calls.commit(handle.get()) != 0 ? 0 : errno;
 }
 
