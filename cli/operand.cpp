@@ -191,9 +191,9 @@ namespace {
 void expect_policy(std::string_view file_or_profile) {
   constexpr size_t kTimes = 12;
   struct stat status {};
-  if (policy::find_profile(file_or_profile) != nullptr || stat(std::string(file_or_profile).c_str(), &status) != 0) return;
-  const auto size = std::min(static_cast<size_t>(status.st_size), policy::kMaxFileBytes);
-  if (S_ISREG(status.st_mode)) expect_heap(kTimes * size);
+  const bool is_file = policy::find_profile(file_or_profile) == nullptr &&
+                       stat(std::string(file_or_profile).c_str(), &status) == 0 && S_ISREG(status.st_mode);
+  if (is_file) expect_heap(kTimes * std::min(static_cast<size_t>(status.st_size), policy::kMaxFileBytes));
 }
 
 Result<policy::Policy> load_with_remarks(std::string_view file_or_profile, const GlobalOptions& global,

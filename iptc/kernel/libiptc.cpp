@@ -82,8 +82,8 @@ class Handle {
   xtc_handle* handle_;
 };
 
-/// Empties every chain and removes all but the built-in ones. From the last one on: libiptc's index of chains is rebuilt
-/// each time a bucket loses its first chain, but not when it loses its last.
+/// Empties every chain and removes all but the built-in ones. From the last one on: libiptc's index of chains is
+/// rebuilt each time a bucket loses its first chain, but not when it loses its last.
 bool clear(const Calls& calls, xtc_handle* handle) {
   std::vector<std::string> chains;
   for (const char* chain = calls.first_chain(handle); chain != nullptr; chain = calls.next_chain(handle)) {
@@ -138,13 +138,17 @@ class Filling {
     return calls_.create(chain.name.c_str(), handle_) != 0 ? 0 : errno;
   }
 
-  [[nodiscard]] std::span<const std::byte> target_of(std::span<const std::byte> entry) const {
-    return entry.subspan(load<uint16_t>(entry, at_.target_offset));
+  /// Of entries, the first one's target, and those behind it.
+  [[nodiscard]] std::span<const std::byte> target_of(std::span<const std::byte> entries) const {
+    return entries.subspan(load<uint16_t>(entries, at_.target_offset));
+  }
+  [[nodiscard]] std::span<const std::byte> behind(std::span<const std::byte> entries) const {
+    return entries.subspan(load<uint16_t>(entries, at_.next_offset));
   }
 
   /// Whether every chain that this one jumps to sorts behind it.
   [[nodiscard]] bool jumps_only_behind(const RawChain& chain) const {
-    for (auto rest = wanted_.entries(chain); !rest.empty(); rest = rest.subspan(load<uint16_t>(rest, at_.next_offset))) {
+    for (auto rest = wanted_.entries(chain); !rest.empty(); rest = behind(rest)) {
       const auto target = target_of(rest);
       if (load<uint8_t>(target, extension_at::kRevision) != RawTable::kLabel) continue;
       const std::string_view name = load_text(target, extension_at::kName, kExtensionNameSize);
@@ -154,7 +158,7 @@ class Filling {
   }
 
   int append_entries(const RawChain& chain) {
-    for (auto rest = wanted_.entries(chain); !rest.empty(); rest = rest.subspan(load<uint16_t>(rest, at_.next_offset))) {
+    for (auto rest = wanted_.entries(chain); !rest.empty(); rest = behind(rest)) {
       if (const int problem = check_target(target_of(rest)); problem != 0) return problem;
       if (calls_.append(chain.name.c_str(), rest.data(), handle_) == 0) return errno;
     }
@@ -185,8 +189,8 @@ int commit_by_libiptc(const RawTable& wanted, const std::function<int()>& may_co
   if (!clear(calls, handle.get())) return errno;
   if (const int problem = Filling(calls, handle.get(), wanted).run(); problem != 0) return problem;
   if (const int problem = may_commit(); problem != 0) return problem;
-  // For the commit libiptc needs as much again as the table has bytes, in one piece at the heap's end; what earlier steps
-  // left free between their pieces goes back first.
+  // For the commit libiptc needs as much again as the table has bytes, in one piece at the heap's end; what earlier
+  // steps left free between their pieces goes back first.
   constexpr size_t kLarge = 1UL << 20;
   constexpr size_t kEnd = 1UL << 30;
   if (wanted.bytes.size() > kLarge) malloc_trim(kEnd);
