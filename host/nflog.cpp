@@ -110,13 +110,17 @@ class Nflog final : public BlockedLog {
     const auto send = [&] { return mnl_socket_sendto(socket_.get(), message, message->nlmsg_len) >= 0; };
     if (!send()) return refused(what, errno);
     bool is_told_twice = false;
+    constexpr int kMostTimes = 1000;
     // Packets of the group may come before the answer; the first ones of a watch are not missed by anybody.
-    for (;;) {
-      const ssize_t size_got = mnl_socket_recvfrom(socket_.get(), buffer_.data(), buffer_.size());
-      if (size_got < 0 && errno == EINTR) continue;
-      // In a flood the answer itself may not have fitted in. To be told twice changes nothing for the kernel, which
-      // only says of a group that it is bound already.
-      if (size_got < 0 && errno == ENOBUFS && send()) {
+    for (int times = 1;;) {
+      const ssize_t size_got = ::recv(mnl_socket_get_fd(socket_.get()), buffer_.data(), buffer_.size(), MSG_DONTWAIT);
+      // In a flood the answer itself may be among what did not fit in.
+      if (size_got < 0 && (errno == EINTR || errno == ENOBUFS)) continue;
+      // The kernel answers before sendto returns, so it is lost, which the kernel says only of the first loss. To be
+      // told twice changes nothing for it: of a group it says that it is bound already.
+      if (size_got < 0 && errno == EAGAIN) {
+        if (++times > kMostTimes) return refused(what, ENOBUFS);
+        if (!send()) return refused(what, errno);
         is_told_twice = true;
         continue;
       }

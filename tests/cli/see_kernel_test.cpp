@@ -143,14 +143,12 @@ class Watching {
   }
 
  private:
-  /// Its netlink socket is bound to the group, or it has read the kernel's log to the end and waits for more.
+  /// Its netlink socket is bound to the group, or it has the kernel's log; and it has come to where it waits for more.
   [[nodiscard]] bool is_listening() const {
-    std::ifstream table("/proc/net/netfilter/nfnetlink_log");
-    for (std::string line; std::getline(table, line);) {
-      if (line.find("    5 ") == 0) return true;
-    }
-    std::error_code error;
     bool has_log = false;
+    std::ifstream table("/proc/net/netfilter/nfnetlink_log");
+    for (std::string line; std::getline(table, line);) has_log |= line.find("    5 ") == 0;
+    std::error_code error;
     for (const auto& each : std::filesystem::directory_iterator("/proc/" + std::to_string(child_) + "/fd", error)) {
       has_log |= std::filesystem::read_symlink(each, error) == "/dev/kmsg";
     }
