@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 
 #include "cli/commands.h"
+#include "net/errno_words.h"
 
 /// The commands of the filter on the wire: what they take stands here, what they do in the program
 /// `tails-iptc-fastpath`, which loads DPDK and libpcap. This one stays small and only calls it.
@@ -68,7 +69,7 @@ Result<ExitStatus> hand_over(const Invocation& invocation) {
         "then configure and build again.",
         reason);
   }
-  return fail(ErrorKind::kRefused, fmt::format("cannot run {}: {}", kProgram, std::strerror(reason)), {}, reason);
+  return fail(ErrorKind::kRefused, fmt::format("cannot run {}: {}", kProgram, errno_words(reason)), {}, reason);
 }
 
 constexpr OptionSpec kOwner{.name = "--owner",

@@ -22,6 +22,7 @@
 #include "fastpath/dpdk/eal.h"
 #include "fastpath/dpdk/filter.h"
 #include "fastpath/dpdk/telemetry.h"
+#include "net/errno_words.h"
 
 namespace tails::cli {
 namespace {
@@ -73,7 +74,7 @@ Result<void> write_file(const std::string& path, const std::string& text) {
   file.close();
   if (file.fail() || std::rename(beside.c_str(), path.c_str()) != 0) {
     const int reason = errno;
-    return fail(ErrorKind::kRefused, fmt::format("cannot write {}: {}", path, std::strerror(reason)), {}, reason);
+    return fail(ErrorKind::kRefused, fmt::format("cannot write {}: {}", path, errno_words(reason)), {}, reason);
   }
   return {};
 }

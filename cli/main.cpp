@@ -60,7 +60,7 @@ ExitStatus run(std::span<const char* const> words) {
 /// As a hook of NetworkManager or ifupdown: nullopt where this is none.
 std::optional<ExitStatus> run_as_hook(std::span<const char* const> words) {
   const auto variable = [](const char* name) -> std::optional<std::string> {
-    const char* value = std::getenv(name);
+    const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nobody sets variables
     return value == nullptr ? std::nullopt : std::optional<std::string>(value);
   };
   const Result<std::optional<HookRun>> hook = read_hook(words, variable);

@@ -17,6 +17,7 @@
 #include "cli/log.h"
 #include "cli/policy_loading.h"
 #include "cli/session_entries.h"
+#include "net/errno_words.h"
 #include "net/heap.h"
 #include "policy/file.h"
 #include "policy/lower.h"
@@ -99,8 +100,7 @@ Result<Operand> load_live() {
 
 Result<std::string> read_file(const std::string& path) {
   const auto failed = [&](int error) {
-    return fail(ErrorKind::kRefused,
-                fmt::format("cannot read {}: {} ({})", path, strerror(error), strerrorname_np(error)), {}, error);
+    return fail(ErrorKind::kRefused, fmt::format("cannot read {}: {}", path, errno_words(error)), {}, error);
   };
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return failed(errno);

@@ -17,13 +17,14 @@
 
 #include "host/rtnetlink.h"
 #include "leaktest/wire.h"
+#include "net/errno_words.h"
 
 namespace tails::leaktest {
 namespace {
 
 tl::unexpected<Error> refused(const std::string& what, int number) {
   const char* remedy = number == EPERM ? "Run as root: a leak test makes network namespaces of its own." : "";
-  return fail(ErrorKind::kRefused, what + ": " + std::strerror(number), remedy, number);
+  return fail(ErrorKind::kRefused, what + ": " + errno_words(number), remedy, number);
 }
 
 Result<Descriptor> new_namespace() {

@@ -16,6 +16,7 @@
 #include "leaktest/services.h"
 #include "leaktest/sightings.h"
 #include "leaktest/wire.h"
+#include "net/errno_words.h"
 
 namespace tails::leaktest {
 namespace {
@@ -114,7 +115,7 @@ class Run {
     for (const Sender& sender : senders) ends.push_back({sender.descriptor(), POLLIN, 0});
     if (::poll(ends.data(), ends.size(), static_cast<int>(patience.count())) < 0 && errno != EINTR) {
       const int number = errno;
-      return fail(ErrorKind::kRefused, std::string("cannot wait: ") + std::strerror(number), {}, number);
+      return fail(ErrorKind::kRefused, std::string("cannot wait: ") + errno_words(number), {}, number);
     }
     for (size_t i = 0; i < watched_.size(); ++i) {
       if (ends[i].revents == 0) continue;

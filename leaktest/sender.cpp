@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "host/network_namespace.h"
+#include "net/errno_words.h"
 
 namespace tails::leaktest {
 namespace {
@@ -23,7 +24,7 @@ namespace {
 constexpr std::chrono::milliseconds kPatience{2500};
 
 tl::unexpected<Error> refused(const std::string& what, int number) {
-  return fail(ErrorKind::kRefused, what + ": " + std::strerror(number), {}, number);
+  return fail(ErrorKind::kRefused, what + ": " + errno_words(number), {}, number);
 }
 
 [[noreturn]] void be_sender(const Descriptor& space, Uid user, const std::vector<const Case*>& cases, pid_t parent,

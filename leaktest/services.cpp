@@ -12,6 +12,7 @@
 
 #include "host/sockets.h"
 #include "leaktest/wire.h"
+#include "net/errno_words.h"
 
 namespace tails::leaktest {
 namespace {
@@ -20,7 +21,7 @@ namespace {
 Result<Descriptor> listen_at(Port port) {
   const auto failed = [&]() -> tl::unexpected<Error> {
     const int number = errno;
-    return fail(ErrorKind::kRefused, "cannot listen at port " + std::to_string(port) + ": " + std::strerror(number), {},
+    return fail(ErrorKind::kRefused, "cannot listen at port " + std::to_string(port) + ": " + errno_words(number), {},
                 number);
   };
   Endpoint anywhere{IpAddress::v6(0, 0), port};

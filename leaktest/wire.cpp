@@ -16,6 +16,7 @@
 
 #include "leaktest/bed.h"
 #include "leaktest/places.h"
+#include "net/errno_words.h"
 #include "net/frame_builder.h"
 #include "net/wire.h"
 
@@ -27,7 +28,7 @@ constexpr size_t kTokenBytes = 9;  // the magic and a number
 constexpr size_t kEthernetHeader = 14;
 
 tl::unexpected<Error> refused(const std::string& what, int number) {
-  return fail(ErrorKind::kRefused, what + ": " + std::strerror(number), {}, number);
+  return fail(ErrorKind::kRefused, what + ": " + errno_words(number), {}, number);
 }
 
 uint8_t u8(std::span<const std::byte> bytes, size_t at) { return static_cast<uint8_t>(bytes[at]); }

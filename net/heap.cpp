@@ -18,10 +18,12 @@ constexpr int kNever = 1 << 30;
 /// a fifth of the time would go to new pages. What is small is not joined with its neighbours as soon as it is free, as
 /// the next piece is as small: a twentieth.
 void set_up_heap() {
+  // NOLINTBEGIN(concurrency-mt-unsafe): before there are threads
   mallopt(M_MMAP_THRESHOLD, kNever);
   mallopt(M_TRIM_THRESHOLD, kNever);
   mallopt(M_TOP_PAD, kMiB);
   mallopt(M_MXFAST, 160);
+  // NOLINTEND(concurrency-mt-unsafe)
 }
 
 /// A hundred thousand services take thirty thousand small pages, each of them an exception when it is met for the first
@@ -30,7 +32,7 @@ void expect_heap(size_t bytes) {
   constexpr uintptr_t kLargePage = 2UL * kMiB;
   if (bytes < 2 * kLargePage) return;
   // Another malloc (a sanitizer's) has no such settings, and no such heap.
-  if (mallopt(M_TRIM_THRESHOLD, kNever) == 0) return;
+  if (mallopt(M_TRIM_THRESHOLD, kNever) == 0) return;  // NOLINT(concurrency-mt-unsafe): says what it says already
   void* const next = std::malloc(bytes);
   if (next == nullptr) return;
   const uintptr_t begin = (reinterpret_cast<uintptr_t>(next) + kLargePage - 1) / kLargePage * kLargePage;

@@ -65,6 +65,7 @@ class SharedText {
   static char* text_of(Head* head) noexcept { return reinterpret_cast<char*>(head + 1); }
 
   static Head* make(std::string_view text) {
+    // NOLINTNEXTLINE(cppcoreguidelines-owning-memory): the count owns it
     auto* const head = new (::operator new(sizeof(Head) + text.size())) Head{1, static_cast<uint32_t>(text.size())};
     std::memcpy(text_of(head), text.data(), text.size());
     return head;

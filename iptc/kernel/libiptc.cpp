@@ -92,6 +92,7 @@ bool clear(const Calls& calls, xtc_handle* handle) {
   for (const std::string& chain : chains) {
     if (calls.flush(chain.c_str(), handle) == 0) return false;
   }
+  // NOLINTNEXTLINE(modernize-loop-convert): clang 14 does not take libstdc++ 12's std::views::reverse
   for (auto chain = chains.rbegin(); chain != chains.rend(); ++chain) {
     if (calls.builtin(chain->c_str(), handle) != 0) continue;
     if (calls.remove(chain->c_str(), handle) == 0) return false;
@@ -114,6 +115,7 @@ class Filling {
   /// 0, or an errno value.
   int run() {
     std::vector<const RawChain*> waiting;
+    // NOLINTNEXTLINE(modernize-loop-convert): clang 14 does not take libstdc++ 12's std::views::reverse
     for (auto chain = wanted_.chains.rbegin(); chain != wanted_.chains.rend(); ++chain) {
       if (const int problem = create(*chain); problem != 0) return problem;
       if (!jumps_only_behind(*chain)) {
