@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -18,8 +17,6 @@
 #include "cli/policy_loading.h"
 #include "cli/session_entries.h"
 #include "net/errno_words.h"
-#include "net/heap.h"
-#include "policy/file.h"
 #include "policy/lower.h"
 #include "policy/profiles.h"
 #include "ruleset/text_reader.h"
@@ -187,19 +184,9 @@ Result<policy::Loaded> load_or_refuse(std::string_view file_or_profile, const Gl
 
 namespace {
 
-/// A policy of services takes eleven to fifteen times its text until it is committed.
-void expect_policy(std::string_view file_or_profile) {
-  constexpr size_t kTimes = 12;
-  struct stat status {};
-  const bool is_file = policy::find_profile(file_or_profile) == nullptr &&
-                       stat(std::string(file_or_profile).c_str(), &status) == 0 && S_ISREG(status.st_mode);
-  if (is_file) expect_heap(kTimes * std::min(static_cast<size_t>(status.st_size), policy::kMaxFileBytes));
-}
-
 Result<policy::Policy> load_with_remarks(std::string_view file_or_profile, const GlobalOptions& global,
                                          const policy::Environment& environment,
                                          std::span<const policy::Document> session) {
-  expect_policy(file_or_profile);
   Result<policy::Loaded> loaded = load_or_refuse(file_or_profile, global, environment, session);
   if (!loaded) return tl::unexpected(loaded.error());
   for (const Diagnostic& remark : loaded->remarks) {

@@ -12,6 +12,9 @@ namespace {
 constexpr int kMiB = 1 << 20;
 constexpr int kNever = 1 << 30;
 
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): the heap is one for the process, too
+bool is_set_up = false;
+
 }  // namespace
 
 /// One heap, whose pages each next step uses again, also for what is large: of a policy of a hundred thousand services
@@ -22,7 +25,8 @@ void set_up_heap() {
   mallopt(M_MMAP_THRESHOLD, kNever);
   mallopt(M_TRIM_THRESHOLD, kNever);
   mallopt(M_TOP_PAD, kMiB);
-  mallopt(M_MXFAST, 160);
+  // 0 of another malloc, which has no such settings, and no such heap.
+  is_set_up = mallopt(M_MXFAST, 160) != 0;
   // NOLINTEND(concurrency-mt-unsafe)
 }
 
@@ -30,9 +34,7 @@ void set_up_heap() {
 /// time: a quarter of a microsecond on bare metal, up to twelve in a virtual machine.
 void expect_heap(size_t bytes) {
   constexpr uintptr_t kLargePage = 2UL * kMiB;
-  if (bytes < 2 * kLargePage) return;
-  // Another malloc (a sanitizer's) has no such settings, and no such heap.
-  if (mallopt(M_TRIM_THRESHOLD, kNever) == 0) return;  // NOLINT(concurrency-mt-unsafe): says what it says already
+  if (!is_set_up || bytes < 2 * kLargePage) return;
   void* const next = std::malloc(bytes);
   if (next == nullptr) return;
   const uintptr_t begin = (reinterpret_cast<uintptr_t>(next) + kLargePage - 1) / kLargePage * kLargePage;
@@ -40,6 +42,12 @@ void expect_heap(size_t bytes) {
   // A wish: where the kernel has no large pages at hand, or is built without, it takes small ones.
   if (begin < end) static_cast<void>(::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE));
   std::free(next);  // never written to; from here on it is the heap's free end
+}
+
+void expect_piece(size_t bytes) {
+  // What lies free at the heap's end stays there: that is where the piece will be.
+  if (is_set_up && bytes > kMiB) malloc_trim(kNever);
+  expect_heap(bytes);
 }
 
 }  // namespace tails

@@ -14,6 +14,7 @@
 #include <optional>
 
 #include "net/descriptor.h"
+#include "net/heap.h"
 
 namespace tails::policy {
 namespace {
@@ -122,6 +123,9 @@ Result<Document> read_at(int folder, const std::string& name, const std::string&
     return rejected(path, "is larger than 16 MiB", "A policy is a few kilobytes of text.");
   };
   if (static_cast<uint64_t>(status.st_size) > kMaxFileBytes) return too_large();
+  // A policy of services takes eleven to fifteen times its text until it is committed.
+  constexpr size_t kTimes = 12;
+  expect_heap(kTimes * static_cast<size_t>(status.st_size));
   Document document{path, {}, false};
   document.text.resize(static_cast<size_t>(status.st_size) + 1);  // one more, to see the end
   size_t filled = 0;

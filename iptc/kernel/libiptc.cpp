@@ -1,7 +1,5 @@
 #include "iptc/kernel/libiptc.h"
 
-#include <malloc.h>
-
 extern "C" {
 #include <libiptc/libip6tc.h>
 #include <libiptc/libiptc.h>
@@ -191,12 +189,8 @@ int commit_by_libiptc(const RawTable& wanted, const std::function<int()>& may_co
   if (!clear(calls, handle.get())) return errno;
   if (const int problem = Filling(calls, handle.get(), wanted).run(); problem != 0) return problem;
   if (const int problem = may_commit(); problem != 0) return problem;
-  // For the commit libiptc needs as much again as the table has bytes, in one piece at the heap's end; what earlier
-  // steps left free between their pieces goes back first.
-  constexpr size_t kLarge = 1UL << 20;
-  constexpr size_t kEnd = 1UL << 30;
-  if (wanted.bytes.size() > kLarge) malloc_trim(kEnd);
-  expect_heap(wanted.bytes.size());
+  // For the commit libiptc needs as much again as the table has bytes.
+  expect_piece(wanted.bytes.size());
   return calls.commit(handle.get()) != 0 ? 0 : errno;
 }
 
