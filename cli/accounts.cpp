@@ -1,6 +1,7 @@
 #include "cli/accounts.h"
 
 #include <charconv>
+#include <map>
 #include <memory>
 
 #include <fmt/format.h>
@@ -8,21 +9,6 @@
 #include "net/nearest.h"
 
 namespace tails::cli {
-
-std::vector<policy::User> accounts_of(const policy::Policy& policy) {
-  std::map<std::string_view, const policy::User*> found;  // by name
-  const auto add = [&](const policy::User& user) { found.emplace(user.name, &user); };
-  if (policy.tor) add(policy.tor->user);
-  if (policy.live) add(*policy.live);
-  for (const policy::Direct& direct : policy.direct) add(direct.user);
-  for (const policy::Service& service : policy.services) {
-    for (const policy::User& user : service.allow) add(user);
-    for (const policy::User& user : service.deny) add(user);
-  }
-  std::vector<policy::User> users;
-  for (const auto& [name, user] : found) users.push_back(*user);
-  return users;
-}
 
 Result<Uid> find_account(std::string_view text, const GlobalOptions& global, const std::vector<policy::User>& known,
                          const policy::Environment& environment) {

@@ -10,9 +10,6 @@
 
 namespace tails::cli {
 
-/// Every account that a policy names, each once, in no particular order.
-std::vector<policy::User> accounts_of(const policy::Policy& policy);
-
 /// The account that a person means by a name or a number: --user-map first, then `known`, then the system's. kUsage,
 /// with the nearest name, when there is none.
 Result<Uid> find_account(std::string_view name_or_number, const GlobalOptions& global,

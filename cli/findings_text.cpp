@@ -8,8 +8,6 @@
 namespace tails::cli {
 namespace {
 
-bool has_ports(uint8_t number) { return number == protocol::kTcp || number == protocol::kUdp; }
-
 /// "-A OUTPUT … -j ACCEPT (tails.toml:14, service "Tor SOCKS")".
 std::string rule_text(const ruleset::RuleRef& rule, const ruleset::RuleSet& rules) {
   if (rule.chain == nullptr) return "nothing: there is no table that says anything";
@@ -41,7 +39,7 @@ std::string explain_command(const Packet& packet, std::string_view operand) {
   std::string text = "tails-iptc explain --user " + (packet.uid ? std::to_string(packet.uid->value) : "none");
   text += fmt::format(" --from {} --to {} --proto {}", to_string(packet.source), to_string(packet.destination),
                       protocol_text(packet.protocol));
-  if (has_ports(packet.protocol)) {
+  if (protocol::carries_ports(packet.protocol)) {
     if (packet.source_port == 0 || packet.destination_port == 0) return {};
     text += fmt::format(" --sport {} --port {}", packet.source_port, packet.destination_port);
   }

@@ -50,8 +50,6 @@ std::optional<std::pair<uint8_t, uint8_t>> parse_icmp(std::string_view text) {
   return std::pair(*type, *code);
 }
 
-bool has_ports(uint8_t number) { return number == protocol::kTcp || number == protocol::kUdp; }
-
 /// Fills in what the destination tells: output interface, source address, kind of destination.
 void route(Packet& packet, const PacketContext& context) {
   const IpAddress& to = packet.destination;
@@ -96,10 +94,10 @@ Result<void> read_transport(const Arguments& arguments, Packet& packet) {
   if (!port) return tl::unexpected(port.error());
   const auto source_port = arguments.number("--sport", 1, 65535);
   if (!source_port) return tl::unexpected(source_port.error());
-  if (has_ports(packet.protocol)) {
+  if (protocol::carries_ports(packet.protocol)) {
     constexpr Port kWeb = 443;
     constexpr Port kDns = 53;
-    packet.destination_port = *port ? static_cast<Port>(**port) : packet.protocol == protocol::kTcp ? kWeb : kDns;
+    packet.destination_port = *port ? static_cast<Port>(**port) : packet.protocol == protocol::kUdp ? kDns : kWeb;
     packet.source_port = static_cast<Port>(**source_port);
   } else if (*port) {
     return misused(fmt::format("{} has no ports", protocol_text(packet.protocol)),

@@ -18,7 +18,7 @@ inline constexpr std::array kPacketOptions{
     OptionSpec{.name = "--to", .value = "ADDR", .help = "Where it goes: IPv4 or IPv6"},
     OptionSpec{
         .name = "--proto", .value = "P", .help = "tcp, udp, icmp or a number (default: tcp, or icmp with --type)"},
-    OptionSpec{.name = "--port", .value = "N", .help = "Destination port (default: 443 for tcp, 53 for udp)"},
+    OptionSpec{.name = "--port", .value = "N", .help = "Destination port (default: 53 for udp, else 443)"},
     OptionSpec{.name = "--from",
                .value = "ADDR",
                .help = "Source address (default: the destination's on loopback, else a documentation address)"},

@@ -14,11 +14,6 @@ bool equal_in_any_case(std::string_view a, std::string_view b) {
   return std::ranges::equal(a, b, {}, lower, lower);
 }
 
-bool has_ports(uint8_t number) {
-  return number == protocol::kTcp || number == protocol::kUdp || number == protocol::kDccp ||
-         number == protocol::kSctp || number == protocol::kUdplite;
-}
-
 constexpr std::array kStates{ConnState::kNew, ConnState::kEstablished, ConnState::kRelated, ConnState::kInvalid,
                              ConnState::kUntracked};
 
@@ -120,7 +115,7 @@ std::string packet_text(const Packet& packet) {
   std::string way;
   if (!packet.in.empty()) way += fmt::format(" from {}", packet.in.view());
   if (!packet.out.empty()) way += fmt::format(" by {}", packet.out.view());
-  const bool with_ports = has_ports(packet.protocol);
+  const bool with_ports = protocol::carries_ports(packet.protocol);
   return fmt::format(
       "{}, {}{}, {} to {}{}", what, state_text(packet.state), packet.direction == Direction::kReply ? " (reply)" : "",
       with_ports ? endpoint_text({packet.source, packet.source_port}) : to_string(packet.source),

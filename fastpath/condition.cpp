@@ -28,11 +28,6 @@ Ranges<uint16_t> ports(const PortRange& range, bool inverted) {
   return inverted ? inside.complement() : inside;
 }
 
-bool has_ports(uint8_t number) {
-  return number == protocol::kTcp || number == protocol::kUdp || number == protocol::kUdplite ||
-         number == protocol::kSctp || number == protocol::kDccp;
-}
-
 /// Narrows `so_far` by one match after the other.
 struct Narrower {
   const Standpoint& here;
@@ -87,7 +82,7 @@ struct Narrower {
     return nullptr;
   }
   Answer operator()(const MultiportMatch& m) const {
-    keep_kinds([](const Kinds::Example& e) { return has_ports(e.protocol); });
+    keep_kinds([](const Kinds::Example& e) { return protocol::carries_ports(e.protocol); });
     std::vector<Ranges<uint16_t>::Range> parts;
     for (const PortRange& range : m.ports) parts.push_back({range.first, range.last});
     const auto inside = Ranges<uint16_t>::of(std::move(parts));

@@ -37,7 +37,7 @@ constexpr uint32_t kLastAnswer = 8;  // IPT_ICMP_ADMIN_PROHIBITED, IP6T_ICMP6_RE
 
 std::string hook_names(uint8_t hooks) {
   std::string names;
-  for (const std::string_view chain : {"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"}) {
+  for (const std::string_view chain : kernel::kHookNames) {
     if ((hooks & kernel::hook_of(chain)) == 0) continue;
     if (!names.empty()) names += ", ";
     names += chain;

@@ -423,9 +423,7 @@ bool protocol_fits(const kernel::Extension& extension, const ruleset::HeaderTest
 }  // namespace
 
 bool names_ports(const ruleset::HeaderTest& header) {
-  constexpr std::array<uint8_t, 5> kWithPorts = {protocol::kTcp, protocol::kUdp, protocol::kUdplite, protocol::kSctp,
-                                                 protocol::kDccp};
-  return !header.protocol_inverted && std::ranges::find(kWithPorts, header.protocol) != kWithPorts.end();
+  return !header.protocol_inverted && protocol::carries_ports(header.protocol);
 }
 
 Forms forms_of(const ruleset::Match& match, Family family) { return std::visit(FormChooser{family}, match); }

@@ -1,7 +1,6 @@
 #include "leaktest/places.h"
 
 #include <algorithm>
-#include <map>
 #include <set>
 
 #include "leaktest/bed.h"
@@ -42,21 +41,6 @@ void add_port(std::vector<Port>& ports, unsigned port) {
 bool is_for_many(const IpAddress& address) {
   if (address.family == Family::kIpv6) return address.high >> 56 == 0xFF;
   return address.v4_bits() >> 28 == 0xE || (address.v4_bits() & 0xFF) == 0xFF;
-}
-
-std::vector<policy::User> accounts_of(const policy::Policy& policy) {
-  std::map<std::string, Uid> found;
-  const auto add = [&](const policy::User& user) { found.emplace(user.name, user.uid); };
-  if (policy.live) add(*policy.live);
-  if (policy.tor) add(policy.tor->user);
-  for (const policy::Direct& direct : policy.direct) add(direct.user);
-  for (const policy::Service& service : policy.services) {
-    for (const policy::User& user : service.allow) add(user);
-    for (const policy::User& user : service.deny) add(user);
-  }
-  std::vector<policy::User> users;
-  for (const auto& [name, uid] : found) users.push_back({name, uid});
-  return users;
 }
 
 IpAddress address_in(const policy::Policy& policy, const Prefix& lan) {

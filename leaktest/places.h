@@ -32,9 +32,6 @@ struct Place {
   std::vector<PortRange> from{};  ///< Source ports that its service names.
 };
 
-/// Every account that the policy names, each once, by name.
-std::vector<policy::User> accounts_of(const policy::Policy& policy);
-
 /// The first is the Internet. Services beyond kMostPlaces are left out.
 std::vector<Place> places_of(const policy::Policy& policy);
 

@@ -48,6 +48,11 @@ inline constexpr uint8_t kDccp = 33;
 inline constexpr uint8_t kIcmpv6 = 58;
 inline constexpr uint8_t kSctp = 132;
 inline constexpr uint8_t kUdplite = 136;
+
+/// Whether its header begins with a source and a destination port, of those that we name.
+constexpr bool carries_ports(unsigned number) {
+  return number == kTcp || number == kUdp || number == kUdplite || number == kSctp || number == kDccp;
+}
 }  // namespace protocol
 
 /// TCP header flags as the low byte of the flags field (RFC 9293 section 3.1).

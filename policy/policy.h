@@ -140,4 +140,7 @@ struct Policy {
   Origin states_origin;
 };
 
+/// Every account that a policy names, each once, by name.
+std::vector<User> accounts_of(const Policy& policy);
+
 }  // namespace tails::policy

@@ -26,11 +26,6 @@ uint16_t protocol_of(const EntryView& entry, Family family) {
   return inverted ? uint16_t{0} : load<uint16_t>(entry.bytes, at.protocol);
 }
 
-bool has_ports(uint16_t protocol) {
-  return protocol == protocol::kTcp || protocol == protocol::kUdp || protocol == protocol::kUdplite ||
-         protocol == protocol::kSctp || protocol == protocol::kDccp;
-}
-
 /// net/ipv4/netfilter/ipt_REJECT.c reject_tg_check, net/ipv6/netfilter/ip6t_REJECT.c reject_tg6_check.
 bool reject_fits(const PlacedExtension& placed, KernelLine line) {
   const bool is_v4 = placed.family == Family::kIpv4;
@@ -61,8 +56,8 @@ bool limit_fits(Bytes data) {
 
 bool multiport_fits(const PlacedExtension& placed) {
   const Bytes data = placed.view.data;
-  return has_ports(protocol_of(placed.entry, placed.family)) && load<uint8_t>(data, p::Multiport::kSide) <= kMaxSide &&
-         load<uint8_t>(data, p::Multiport::kCount) <= kMaxPorts;
+  return protocol::carries_ports(protocol_of(placed.entry, placed.family)) &&
+         load<uint8_t>(data, p::Multiport::kSide) <= kMaxSide && load<uint8_t>(data, p::Multiport::kCount) <= kMaxPorts;
 }
 
 bool ends_in_zero(Bytes data, size_t text, size_t size) { return data[text + size - 1] == std::byte{0}; }

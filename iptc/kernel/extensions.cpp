@@ -86,8 +86,6 @@ constexpr std::array<NamedSource, 24> kSources = {{
     {K::kTarget, kBoth, "DSCP", {"xt_DSCP", "CONFIG_NETFILTER_XT_TARGET_DSCP"}},
 }};
 
-constexpr std::array<std::string_view, kHooks> kHookNames = {"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"};
-
 }  // namespace
 
 uint8_t hook_of(std::string_view chain) {

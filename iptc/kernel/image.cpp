@@ -10,7 +10,6 @@
 namespace tails::iptc::kernel {
 namespace {
 
-constexpr std::array<std::string_view, kHooks> kHookNames = {"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"};
 constexpr std::string_view kErrorTarget = "ERROR";
 
 /// One walk over an image. Entries are normalised on the way; jumps get their names in a second walk, when every

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 #include "net/address.h"
 
@@ -40,6 +42,9 @@ inline constexpr size_t kTableNameSize = 32;      ///< XT_TABLE_MAXNAMELEN
 inline constexpr size_t kMaxEntrySize = 0xFFFF;   ///< next_offset is a 16-bit number.
 inline constexpr size_t kHooks = 5;               ///< NF_INET_NUMHOOKS
 inline constexpr size_t kErrorNameSize = 30;      ///< XT_FUNCTION_MAXNAMELEN
+/// The built-in chain at each hook, by its number.
+inline constexpr std::array<std::string_view, kHooks> kHookNames = {"PREROUTING", "INPUT", "FORWARD", "OUTPUT",
+                                                                    "POSTROUTING"};
 
 /// struct ipt_entry, struct ip6t_entry (linux/netfilter_ipv4/ip_tables.h, netfilter_ipv6/ip6_tables.h).
 struct EntryLayout {

@@ -101,6 +101,7 @@ TEST(PacketOfOptions, TakesWhatIsGiven) {
                     {"--state", "established"},
                     {"--reply", ""}}),
             "tcp ACK, ESTABLISHED (reply), 203.0.113.9:1 to 198.51.100.7:80 by wlan0");
+  EXPECT_EQ(packet({{"--proto", "132"}, {"--port", "5000"}}), "132, NEW, 192.0.2.1:40000 to 198.51.100.7:5000 by eth0");
 }
 
 TEST(PacketOfOptions, KnowsUsersByNumberByPinByPolicyAndBySystem) {
