@@ -7,6 +7,7 @@
 
 #include "iptc/check.h"
 #include "iptc/encode.h"
+#include "iptc/kernel/words.h"
 
 namespace tails::iptc {
 namespace {
@@ -41,7 +42,7 @@ Result<void> force(kernel::Kernel& kernel, const kernel::RawTable& wanted) {
     if (!replaced && replaced.error().system_errno != EAGAIN && is_untouched) break;
   }
   if (last) return tl::unexpected(*std::move(last));
-  return fail(ErrorKind::kRefused, "another program changes the rules all the time", {}, EAGAIN);
+  return tl::unexpected(kernel::contention_error());
 }
 
 Result<void> close_family(kernel::Kernel& kernel, const ruleset::RuleSet& rules, Family family) {

@@ -54,6 +54,7 @@ Stepper::Ending Stepper::put(size_t table, const kernel::RawTable& content, cons
   const bool is_untouched =
       live && !replaced && (was_late || kernel::same_rules(*live, expected)) && !kernel::same_rules(*live, content);
   if (!is_untouched) before_.try_emplace(table, expected);
+  if (!live && live.error().system_errno == EAGAIN) return Ending::kChangedMeanwhile;
   if (!live) return failed(replaced ? live.error() : replaced.error());
   if (kernel::same_rules(*live, content)) return Ending::kDone;
   // Neither old nor new is live, so another program has been there: also where an error is reported, which then may be

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <map>
 #include <optional>
 #include <set>
@@ -13,6 +12,7 @@
 #include "iptc/closing.h"
 #include "iptc/confirm.h"
 #include "iptc/foreign.h"
+#include "iptc/kernel/words.h"
 #include "iptc/lock.h"
 #include "iptc/record.h"
 #include "iptc/stepper.h"
@@ -115,8 +115,7 @@ class Transaction {
       return std::move(outcome_);
     }
     Stepper stepper(system_.kernel, changes_, features_);
-    Error error = {ErrorKind::kRefused, "another program changes the rules all the time",
-                   "End it, or let it take the xtables lock as iptables -w does.", EAGAIN};
+    Error error = kernel::contention_error();
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
       if (attempt > 0) {
         system_.files.sleep(pause_before(attempt));
@@ -247,13 +246,18 @@ class Transaction {
       });
     });
     for (RecordedTable& table : guards) next.add(std::move(table));
-    for (RecordedTable& table : wanted_record_) next.add(std::move(table));
-    if (next == record_) return;
+    for (RecordedTable& table : std::exchange(wanted_record_, {})) next.add(std::move(table));
+    const bool is_news = next != record_;
     record_ = std::move(next);
     // In the place of one that could not be read it would forget the tables of other namespaces.
     if (!has_record_) return;
-    const auto written = record_.write(system_.files, options_.run_directory);
-    if (!written) tell_unrecorded(written.error());
+    if (is_news) {
+      const auto written = record_.write(system_.files, options_.run_directory);
+      if (!written) return tell_unrecorded(written.error());
+    }
+    // Megabytes where the rules are many, and hardly ever asked for again: it is read anew then.
+    record_ = {};
+    was_record_read_ = false;
   }
 
   System system_;

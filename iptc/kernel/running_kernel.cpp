@@ -46,6 +46,9 @@ static_assert(sizeof(ipt_getinfo) == sizeof(ip6t_getinfo) &&
 static_assert(IPT_SO_GET_INFO == IP6T_SO_GET_INFO && IPT_SO_GET_ENTRIES == IP6T_SO_GET_ENTRIES);
 static_assert(offsetof(ipt_get_entries, size) == offsetof(ip6t_get_entries, size));
 
+/// How often a table is asked for while its size changes. Few would be lost to a program that never pauses.
+constexpr int kReadAttempts = 100;
+
 class RunningKernel final : public Kernel {
  public:
   Result<bool> has_ipv6() override;
@@ -141,13 +144,15 @@ Result<std::vector<std::string>> RunningKernel::tables(Family family) {
 }
 
 Result<RawTable> RunningKernel::read(Family family, std::string_view table) {
-  // The size may change between the two questions: EAGAIN then, and a handful of new tries.
+  // The size may change between the two questions: EAGAIN then, and new tries, which are quicker for the memory they
+  // need not take anew.
   int result = 0;
-  for (int attempt = 0; attempt < 8; ++attempt) {
+  std::vector<std::byte> answer;
+  for (int attempt = 0; attempt < kReadAttempts; ++attempt) {
     ipt_getinfo info{};
     result = ask_info(family, table, info);
     if (result < 0) break;
-    std::vector<std::byte> answer(offsetof(ipt_get_entries, entrytable) + info.size);
+    answer.resize(offsetof(ipt_get_entries, entrytable) + info.size);
     auto* const head = reinterpret_cast<ipt_get_entries*>(answer.data());
     std::memcpy(head->name, info.name, sizeof head->name);
     head->size = info.size;

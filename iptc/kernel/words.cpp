@@ -58,7 +58,13 @@ std::string table_module(Family family, std::string_view table) {
   return fmt::format("{}_{}", family == Family::kIpv4 ? "iptable" : "ip6table", table);
 }
 
+Error contention_error() {
+  return {ErrorKind::kRefused, "another program changes the rules all the time",
+          "End it, or let it take the xtables lock as iptables -w does.", EAGAIN};
+}
+
 Error read_error(Family family, std::string_view table, int number) {
+  if (number == EAGAIN) return contention_error();
   const std::string_view prefix = family == Family::kIpv4 ? "CONFIG_IP_NF_" : "CONFIG_IP6_NF_";
   if (number == ENOPROTOOPT) {
     return {ErrorKind::kRefused, fmt::format("this kernel has no iptables for {} (ENOPROTOOPT)", family_name(family)),

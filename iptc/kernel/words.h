@@ -16,7 +16,11 @@ std::string_view family_name(Family family);
 /// `table "filter" of IPv4`.
 std::string table_words(Family family, std::string_view table);
 
-/// A read that failed. ENOENT and ENOPROTOOPT name the module, the kernel's option and the command that loads it.
+/// Somebody who ignores the xtables lock came in between at every try. EAGAIN.
+Error contention_error();
+
+/// A read that failed. ENOENT and ENOPROTOOPT name the module, the kernel's option and the command that loads it;
+/// EAGAIN is a contention_error().
 Error read_error(Family family, std::string_view table, int number);
 
 /// A replacement that failed. EAGAIN: the table was changed meanwhile.
