@@ -1,7 +1,11 @@
-# tails_room(NAME SOURCES … [USES room…] [LINK library…]): one folder of the house as a static library tails_NAME.
+# tails_room(NAME [WORDS] SOURCES … [USES room…] [LINK library…]): one folder of the house as a static library tails_NAME.
+# WORDS: it speaks and asks, and does not compute; compiled for size, as its pages are in memory while others compute.
 function(tails_room name)
-  cmake_parse_arguments(ROOM "" "" "SOURCES;USES;LINK" ${ARGN})
+  cmake_parse_arguments(ROOM "WORDS" "" "SOURCES;USES;LINK" ${ARGN})
   add_library(tails_${name} STATIC ${ROOM_SOURCES})
+  if(ROOM_WORDS AND NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
+    target_compile_options(tails_${name} PRIVATE -Os)
+  endif()
   list(TRANSFORM ROOM_USES PREPEND tails_)
   target_link_libraries(tails_${name} PUBLIC ${ROOM_USES} PRIVATE ${ROOM_LINK})
 endfunction()
