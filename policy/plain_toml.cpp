@@ -34,7 +34,7 @@ struct Key {
 
 struct Header {
   Key key;
-  std::optional<Key> inner;  ///< Of "[key.inner]".
+  Key inner;  ///< Of "[key.inner]"; else empty.
   bool is_list = false;
   Span span;
 };
@@ -47,7 +47,8 @@ Item& slot(std::vector<Item>& list, size_t index) {
 
 /// Reads from one place on. Each function returns false (or nullopt) at what is not plain; the reader is of no use
 /// then. Where the text ends stands a zero byte, which is no part of anything plain. Values go to `value`, or are only
-/// checked where that is null.
+/// checked where that is null. Keys and headers are filled in their place: a copy of what was just written in parts
+/// waits for each of them.
 class Reader {
  public:
   Reader(const std::string& text, size_t at, uint32_t line) : text_(text), at_(at), line_start_(at), line_(line) {}
@@ -72,37 +73,33 @@ class Reader {
   }
 
   /// "[table]", "[[list]]" or "[table.inner]" without the line's end.
-  std::optional<Header> header() {
+  bool header(Header& header) {
     const size_t start = at_;
-    Header header;
     ++at_;
     header.is_list = look() == '[';
     if (header.is_list) ++at_;
-    const auto key = bare_key();
-    if (!key) return std::nullopt;
-    header.key = *key;
+    if (!bare_key(header.key)) return false;
+    header.inner.text = {};
     if (!header.is_list && look() == '.') {
       ++at_;
-      header.inner = bare_key();
-      if (!header.inner) return std::nullopt;
+      if (!bare_key(header.inner)) return false;
     }
     for (int i = 0; i < (header.is_list ? 2 : 1); ++i) {
-      if (look() != ']') return std::nullopt;
+      if (look() != ']') return false;
       ++at_;
     }
     header.span = span_from(start);
-    return header;
+    return true;
   }
 
   /// "key = value" without the line's end. The key is not empty.
-  std::optional<Key> key_and_equals() {
-    const auto key = look() == '"' ? quoted_key() : bare_key();
-    if (!key) return std::nullopt;
+  bool key_and_equals(Key& key) {
+    if (!(look() == '"' ? quoted_key(key) : bare_key(key))) return false;
     skip_blanks();
-    if (look() != '=') return std::nullopt;
+    if (look() != '=') return false;
     ++at_;
     skip_blanks();
-    return key;
+    return true;
   }
 
   bool value(Value* value, int depth = 0) {
@@ -160,17 +157,20 @@ class Reader {
     }
   }
 
-  std::optional<Key> bare_key() {
+  bool bare_key(Key& key) {
     const size_t start = at_;
     skip(kIsBare);
-    if (at_ == start) return std::nullopt;
-    return Key{text_.substr(start, at_ - start), span_from(start)};
+    key.text = text_.substr(start, at_ - start);
+    key.span = span_from(start);
+    return at_ != start;
   }
-  std::optional<Key> quoted_key() {
+  bool quoted_key(Key& key) {
     const size_t start = at_;
     const auto text = quoted();
-    if (!text || text->empty()) return std::nullopt;
-    return Key{*text, span_from(start)};
+    if (!text || text->empty()) return false;
+    key.text = *text;
+    key.span = span_from(start);
+    return true;
   }
   std::optional<std::string_view> quoted() {
     const size_t start = ++at_;
@@ -255,12 +255,12 @@ class Reader {
     std::vector<std::string_view> keys;
     if (value != nullptr) value->kind = Value::Kind::kTable;
     while (look() != '}') {
-      const auto key = key_and_equals();
-      if (!key || std::ranges::find(keys, key->text) != keys.end()) return false;
-      keys.push_back(key->text);
+      Key key;
+      if (!key_and_equals(key) || std::ranges::find(keys, key.text) != keys.end()) return false;
+      keys.push_back(key.text);
       Member* member = nullptr;
       if (value != nullptr) {
-        value->members.push_back({std::string(key->text), key->span, Value()});
+        value->members.push_back({std::string(key.text), key.span, Value()});
         member = &value->members.back();
       }
       const uint32_t line = line_;
@@ -287,6 +287,7 @@ class Reader {
 /// repetitions.
 bool read_members(Reader& reader, std::vector<Member>* members, std::vector<std::string_view>& keys) {
   keys.clear();
+  Key key;
   while (true) {
     reader.skip_blanks();
     if (reader.at_end() || reader.look() == '[') {
@@ -294,16 +295,15 @@ bool read_members(Reader& reader, std::vector<Member>* members, std::vector<std:
       return true;
     }
     if (reader.look() != '\n' && reader.look() != '#') {
-      const auto key = reader.key_and_equals();
-      if (!key) return false;
+      if (!reader.key_and_equals(key)) return false;
       Value* value = nullptr;
       if (members != nullptr) {
         Member& member = slot(*members, keys.size());
-        member.key = key->text;
-        member.key_span = key->span;
+        member.key = key.text;
+        member.key_span = key.span;
         value = &member.value;
       }
-      keys.push_back(key->text);
+      keys.push_back(key.text);
       if (!reader.value(value)) return false;
     }
     if (!reader.end_line()) return false;
@@ -347,35 +347,35 @@ std::optional<Value> parse_plain_toml(const std::string& text, Lists lists) {
   if (newline == std::string::npos) return std::nullopt;
   root.span = {1, 1, newline + 1 == text.size() ? static_cast<uint32_t>(text.size()) : kOverLines};
   if (!read_members(reader, &root.members, keys) || has_repetition(keys)) return std::nullopt;
+  Header header;
   while (!reader.at_end()) {
     const size_t line_start = reader.line_start();
-    const auto header = reader.header();
-    if (!header || !reader.end_line()) return std::nullopt;
-    const std::string_view name = header->key.text;
+    if (!reader.header(header) || !reader.end_line()) return std::nullopt;
+    const std::string_view name = header.key.text;
     const auto known = std::ranges::find(root.members, name, &Member::key);
     Value* table = nullptr;
-    if (header->inner) {
+    if (!header.inner.text.empty()) {
       // Of a table that stands above it.
       const bool is_above =
           known != root.members.end() && std::ranges::find(names_of_tables, name) != names_of_tables.end();
-      if (!is_above || find(known->value.members, header->inner->text) != nullptr) return std::nullopt;
-      table = &add_table(known->value.members, *header->inner, header->span);
+      if (!is_above || find(known->value.members, header.inner.text) != nullptr) return std::nullopt;
+      table = &add_table(known->value.members, header.inner, header.span);
     } else if (known == root.members.end()) {
-      (header->is_list ? names_of_lists : names_of_tables).push_back(name);
-      table = &add_table(root.members, header->key, header->span);
-      if (header->is_list) table->kind = Value::Kind::kArray;
-    } else if (header->is_list && std::ranges::find(names_of_lists, name) != names_of_lists.end()) {
+      (header.is_list ? names_of_lists : names_of_tables).push_back(name);
+      table = &add_table(root.members, header.key, header.span);
+      if (header.is_list) table->kind = Value::Kind::kArray;
+    } else if (header.is_list && std::ranges::find(names_of_lists, name) != names_of_lists.end()) {
       table = &known->value;
       table->span.length = kOverLines;
     } else {
       return std::nullopt;  // twice
     }
-    const bool is_left = header->is_list && lists == Lists::kMayBeUnread;
+    const bool is_left = header.is_list && lists == Lists::kMayBeUnread;
     if (is_left) {
-      table->unread.push_back({line_start, header->span});
-    } else if (header->is_list) {
+      table->unread.push_back({line_start, header.span});
+    } else if (header.is_list) {
       table = &table->items.emplace_back();
-      table->span = header->span;
+      table->span = header.span;
     }
     if (!read_members(reader, is_left ? nullptr : &table->members, keys) || has_repetition(keys)) {
       return std::nullopt;
@@ -388,10 +388,11 @@ void read_plain_table(const std::string& text, const UnreadTable& unread, Value&
   Reader reader(text, unread.at, unread.span.line);
   table.span = unread.span;
   std::vector<std::string_view> keys;
+  Header header;
   reader.skip_blanks();
   // The whole text was checked before.
   [[maybe_unused]] const bool is_read =
-      reader.header() && reader.end_line() && read_members(reader, &table.members, keys);
+      reader.header(header) && reader.end_line() && read_members(reader, &table.members, keys);
   assert(is_read);
 }
 
