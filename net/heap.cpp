@@ -13,8 +13,10 @@ namespace {
 constexpr int kMiB = 1 << 20;
 constexpr int kNever = 1 << 30;
 
-// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): the heap is one for the process, too
+// NOLINTBEGIN(cppcoreguidelines-avoid-non-const-global-variables): the heap is one for the process, too
 bool is_set_up = false;
+bool are_large_pages_dear = false;  ///< They once were.
+// NOLINTEND(cppcoreguidelines-avoid-non-const-global-variables)
 
 using Clock = std::chrono::steady_clock;
 
@@ -42,21 +44,19 @@ void wish_for_large_pages(uintptr_t begin, uintptr_t end) {
 }
 
 /// Large pages from `begin` to `end`, or as far as they cost no more than small ones. A hundred thousand services take
-/// thirty thousand small pages, each of them an exception when it is met for the first time: a quarter of a microsecond on
-/// bare metal, 1.5 to twelve in a virtual machine. A large one costs 0.2 ms, but 3 to 5 where the machine below has taken
-/// back what lay free: twice as much as 512 small ones, of which enough lie about.
+/// thirty thousand small pages, each of them an exception when it is met for the first time: a quarter of a microsecond
+/// on bare metal, 1.5 to twelve in a virtual machine. A large one costs 0.2 ms, but 3 to 5 where the machine below has
+/// taken back what lay free: several times as much as 512 small ones, of which enough lie about. One such page tells.
 void use_large_pages(uintptr_t begin, uintptr_t end) {
   const uintptr_t tried = begin + (end - begin) / 2;  // which will be used, whatever the rest will
   const Clock::duration dear = cost_of_small_pages() * (kLargePage / kSmallPage);
-  int dear_in_a_row = 0;
-  uintptr_t at = begin;
-  for (; at < tried && dear_in_a_row < 2; at += kLargePage) {
+  for (uintptr_t at = begin; at < tried && !are_large_pages_dear; at += kLargePage) {
     wish_for_large_pages(at, at + kLargePage);
     const Clock::time_point start = Clock::now();
     touch(at);
-    dear_in_a_row = Clock::now() - start > dear ? dear_in_a_row + 1 : 0;
+    are_large_pages_dear = Clock::now() - start > 2 * dear;
   }
-  if (dear_in_a_row < 2) wish_for_large_pages(at, end);
+  if (!are_large_pages_dear) wish_for_large_pages(begin, end);
 }
 
 }  // namespace
