@@ -142,10 +142,11 @@ std::optional<IpAddress> StationBook::address_of(const wire::MacAddress& station
 }
 
 Replay::Replay(const ruleset::RuleSet& rules, WireView view, Inside inside, Options options)
-    : view_(view), judge_(rules, std::move(view)), inside_(std::move(inside)), options_(options) {
-  if (!options.reassembles) return;
-  // As the filter has it, but for links with longer frames.
-  reassembler_.emplace(options.any_owner ? OwnerSource::kNone : view_.owner_source, 1,
+    : view_(view), judge_(rules, std::move(view)), inside_(std::move(inside)), options_(options) {}
+
+/// As the filter has it, but for links with longer frames; made at the first fragment, as most captures have none.
+void Replay::make_reassembler() {
+  reassembler_.emplace(options_.any_owner ? OwnerSource::kNone : view_.owner_source, 1,
                        Reassembler::Limits{.frame_bytes = 10'000});
   reassembler_->when_dropped([this](uint64_t number, FragmentFault fault) { dropped_.emplace_back(number, fault); });
 }
@@ -177,10 +178,13 @@ std::vector<Replay::Entry> Replay::judge(const CapturedFrame& frame) {
   ++number_;
   const Side from = inside_.side_of(frame);
   std::vector<Entry> entries;
+  const wire::ReadOptions read{options_.checksums, false, frame.wire_bytes};
+  if (options_.reassembles && !reassembler_ && !frame.is_loopback && read_fragment(frame.bytes, read)) {
+    make_reassembler();
+  }
   if (reassembler_) {
     reassembler_->set_time(now_);
-    if (!frame.is_loopback &&
-        reassembler_->take(from, frame.bytes, number_, {options_.checksums, false, frame.wire_bytes})) {
+    if (!frame.is_loopback && reassembler_->take(from, frame.bytes, number_, read)) {
       waiting_[number_] = from;
       judge_whole_packets(entries);
       return entries;

@@ -91,6 +91,7 @@ class Replay {
  private:
   [[nodiscard]] Entry examine(Side from, const CapturedFrame& frame);
   Judge::Ruling rule(Side from, const CapturedFrame& frame);
+  void make_reassembler();
   void judge_whole_packets(std::vector<Entry>& entries);
 
   WireView view_;
