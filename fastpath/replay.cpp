@@ -144,10 +144,9 @@ std::optional<IpAddress> StationBook::address_of(const wire::MacAddress& station
 Replay::Replay(const ruleset::RuleSet& rules, WireView view, Inside inside, Options options)
     : view_(view), judge_(rules, std::move(view)), inside_(std::move(inside)), options_(options) {}
 
-/// As the filter has it, but for links with longer frames; made at the first fragment, as most captures have none.
+/// At the first fragment, as most captures have none.
 void Replay::make_reassembler() {
-  reassembler_.emplace(options_.any_owner ? OwnerSource::kNone : view_.owner_source, 1,
-                       Reassembler::Limits{.frame_bytes = 10'000});
+  reassembler_.emplace(options_.any_owner ? OwnerSource::kNone : view_.owner_source, 1, options_.limits);
   reassembler_->when_dropped([this](uint64_t number, FragmentFault fault) { dropped_.emplace_back(number, fault); });
 }
 

@@ -70,6 +70,7 @@ class Replay {
     bool any_owner = false;  ///< A frame passes if anyone could have sent it; its tag is not looked at.
     bool checksums = false;
     bool reassembles = false;  ///< Fragments are judged as what they make; else each is a leak by itself.
+    Reassembler::Limits limits{.frame_bytes = 10'000};  ///< As the filter has it, but for links with longer frames.
   };
   struct Entry {
     uint64_t number = 0;  ///< Of the frame, from 1.

@@ -82,8 +82,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     ++learnt;
   });
   const Inside inside = book.is_told() ? Inside() : book.busiest().value_or(Inside());
+  // Little room for fragments, so that it runs out.
   Replay replay(rules.set, view, inside,
-                {.any_owner = (options & 4) != 0, .checksums = (options & 8) != 0, .reassembles = (options & 16) != 0});
+                {.any_owner = (options & 4) != 0,
+                 .checksums = (options & 8) != 0,
+                 .reassembles = (options & 16) != 0,
+                 .limits = {.packets = 4, .fragments = 12, .frame_bytes = 4096}});
   uint64_t frames = 0;
   std::set<uint64_t> said;
   const auto take = [&](const std::vector<Replay::Entry>& entries) {
