@@ -133,7 +133,7 @@ Result<ExitStatus> run(const Invocation& invocation) {
   Clock::time_point proved = start;
   options.check = [check = proof_check(*wanted, invocation.global, environment),
                    &proved](const ruleset::RuleSet& rules) {
-    const Result<void> sound = check(rules);
+    Result<void> sound = check(rules);
     proved = Clock::now();
     return sound;
   };

@@ -140,7 +140,7 @@ Result<std::string> last_cores(unsigned count) {
   if (sched_getaffinity(0, sizeof set, &set) == 0) {
     for (size_t core = CPU_SETSIZE; core-- > 0 && found < count;) {
       if (!CPU_ISSET(core, &set)) continue;
-      words = std::to_string(core) + (words.empty() ? "" : "," + words);
+      words.insert(0, std::to_string(core) + (words.empty() ? "" : ","));
       ++found;
     }
   }
@@ -201,6 +201,7 @@ nlohmann::ordered_json stages_json(Lane& lane, const Trace& trace, unsigned leak
   constexpr std::array<const char*, fastpath::kStageCount> kNames = {"parse", "look_up", "classify", "commit", "sweep"};
   constexpr unsigned kRuns = 5;
   std::vector<Run> runs;
+  runs.reserve(kRuns);
   for (unsigned i = 0; i < kRuns; ++i) runs.push_back(lane.nic.filter_by_stages(lane.pipeline, trace, seconds / kRuns));
   const auto median = [&](auto&& of) {
     std::vector<double> values;
@@ -275,7 +276,7 @@ std::string text_of(const std::vector<Measure>& measures, const nlohmann::ordere
     const uint64_t leaked = measure.sum(&Run::leaked), blocked = measure.sum(&Run::wrongly_blocked);
     const std::string share = measure.filters ? fmt::format(", {} % leaks", measure.leak_percent) : "";
     const std::string cores = measure.cores == 1 ? "" : fmt::format(", {} cores", measure.cores);
-    table.add({{(measure.filters ? "filter" : "the same ports without") + share + cores},
+    table.add({{fmt::format("{}{}{}", measure.filters ? "filter" : "the same ports without", share, cores)},
                {fmt::format("{:.2f}", rates.median), Ink::kStrong},
                {fmt::format("{:.2f}", rates.least)},
                {fmt::format("{:.2f}", rates.most)},

@@ -66,11 +66,21 @@ struct Axis {
     } else if (is_log) {
       low = std::pow(10, std::floor(std::log10(least > 0 ? least : 1)));
       high = std::max(10 * low, std::pow(10, std::ceil(std::log10(most > 0 ? most : 1) - 1e-9)));
-      for (double at = low; at <= high * 1.0001; at *= 10) ticks.emplace_back(at, fmt::format("{:g}", at));
+      add_ticks(low, [](double at) { return at * 10; });
     } else {
       const double step = step_to(most > 0 ? most : 1);
       high = std::ceil((most > 0 ? most : 1) / step - 1e-9) * step;
-      for (double at = 0; at <= high * 1.0001; at += step) ticks.emplace_back(at, fmt::format("{:g}", at));
+      add_ticks(0, [step](double at) { return at + step; });
+    }
+  }
+
+ private:
+  template <class Next>
+  void add_ticks(double at, Next next) {
+    constexpr double kAlmost = 1.0001;
+    while (at <= high * kAlmost) {
+      ticks.emplace_back(at, fmt::format("{:g}", at));
+      at = next(at);
     }
   }
 };

@@ -1,10 +1,10 @@
 #include <sched.h>
-#include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cmath>
+#include <csignal>
 #include <random>
 #include <thread>
 
@@ -134,6 +134,7 @@ bool is_repeatable(const std::vector<double>& trials) {
 nlohmann::ordered_json mix_json(const bench::MixResult& mix, const std::string& name, const std::vector<double>& rates,
                                 const std::string& remark, double tester_limit) {
   std::vector<double> mpps;
+  mpps.reserve(rates.size());
   for (const double rate : rates) mpps.push_back(rate * 1e-6);
   const bench::Spread spread = bench::Spread::of(mpps);
   nlohmann::ordered_json json{
@@ -245,7 +246,7 @@ std::string text_of(const nlohmann::ordered_json& json, const Screen& screen) {
       return TextTable::Cell{std::to_string(count), count == 0 ? Ink::kGood : Ink::kBad};
     };
     std::string remark = row["remark"].get<std::string>();
-    if (!row["stable"].get<bool>()) remark = remark.empty() ? "not stable" : "not stable; " + remark;
+    if (!row["stable"].get<bool>()) remark.insert(0, remark.empty() ? "not stable" : "not stable; ");
     table.add({{row["name"].get<std::string>()},
                {rate("median"), Ink::kStrong},
                {rate("min")},

@@ -56,6 +56,7 @@ template <const Command* kCommand>
 Result<ExitStatus> hand_over(const Invocation& invocation) {
   std::vector<std::string> words = words_of(invocation, *kCommand);
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   ::execv((own_folder() + std::string(kProgram)).c_str(), argv.data());

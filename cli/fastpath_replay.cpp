@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
+#include <charconv>
 #include <map>
 
 #include <fmt/format.h>
@@ -34,13 +34,15 @@ std::string mac_text(const wire::MacAddress& mac) {
 
 std::optional<wire::MacAddress> parse_mac(const std::string& text) {
   wire::MacAddress mac{};
-  int used = 0;
-  if (std::sscanf(text.c_str(), "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%n", &mac[0], &mac[1], &mac[2], &mac[3], &mac[4],
-                  &mac[5], &used) != 6 ||
-      static_cast<size_t>(used) != text.size()) {
-    return std::nullopt;
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  for (size_t i = 0; i < mac.size(); ++i) {
+    if (i > 0 && (at == end || *at++ != ':')) return std::nullopt;
+    const auto [after, problem] = std::from_chars(at, std::min(at + 2, end), mac.at(i), 16);
+    if (problem != std::errc{}) return std::nullopt;
+    at = after;
   }
-  return mac;
+  return at == end ? std::optional(mac) : std::nullopt;
 }
 
 /// Walks over the whole capture; what `each` says decides nothing.

@@ -2,11 +2,11 @@
 
 #include <ifaddrs.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <sys/socket.h>
 
 #include <atomic>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <fstream>
 #include <thread>

@@ -1,6 +1,7 @@
 #include "cli/guests.h"
 
 #include <algorithm>
+#include <ranges>
 #include <utility>
 
 #include <fmt/format.h>
@@ -149,9 +150,9 @@ Result<GuestReport> examine(const policy::Namespace& space) {
 Result<void> bring_up(const std::vector<const policy::Namespace*>& spaces, const GuestPolicy& guests) {
   std::vector<host::Guest> made;
   const auto go_back = [&](Error error) -> Result<void> {
-    for (auto guest = made.rbegin(); guest != made.rend(); ++guest) {
-      forget_rules(*guest);
-      (void)host::take_down(*guest);
+    for (const host::Guest& guest : std::views::reverse(made)) {
+      forget_rules(guest);
+      (void)host::take_down(guest);
     }
     (void)stop_forwarding_if_unused(guests);
     return tl::unexpected(std::move(error));

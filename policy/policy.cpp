@@ -15,6 +15,7 @@ std::vector<User> accounts_of(const Policy& policy) {
     for (const User& user : service.deny) add(user);
   }
   std::vector<User> users;
+  users.reserve(found.size());
   for (const auto& [name, user] : found) users.push_back(*user);
   return users;
 }
