@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstring>
 
+#include "net/wire.h"
+
 namespace tails::fastpath {
 
 /// What Ethernet carries at least, without its checksum (IEEE 802.3 section 4A.4).
@@ -18,7 +20,9 @@ inline size_t packet_end(const std::byte* frame, size_t length) {
   };
   if (length < kEthernet + 4) return length;
   const size_t type = big16(12);
-  const size_t end = type == 0x0800 ? kEthernet + big16(16) : type == 0x0806 ? kEthernet + kArp : length;
+  const size_t end = type == wire::kTypeIpv4  ? kEthernet + big16(16)
+                     : type == wire::kTypeArp ? kEthernet + kArp
+                                              : length;
   return std::min(end, length);
 }
 
