@@ -325,7 +325,7 @@ void CommandFaults::judge_refusal(const Traced& run, const Failure& failure, con
         << said;
     ++tally_.endings["refused half-way"];
   }
-  // Fact: what failed, and how. Locks are told in words of their own.
+  // Fact: what failed, and how. Locks, and rules that change while they are read, are told in words of their own.
   ASSERT_TRUE(says("tails-iptc: ") || says(".toml:")) << said;
   const bool is_lock = failure.error == EWOULDBLOCK && failure.system_call == SYS_flock;
   // What is not there is no failure, but what it would have said is missing, and what is to go stays. A question that
@@ -334,6 +334,8 @@ void CommandFaults::judge_refusal(const Traced& run, const Failure& failure, con
   // A folder that is said to be there is none to make: what is wanted of it next says that it is not.
   if (failure.error == EEXIST && failure.system_call == SYS_mkdir) return;
   if (failure.error == EINTR && failure.is_after && says("(EBUSY)")) return;
+  const bool is_contention = failure.error == EAGAIN && failure.system_call == SYS_getsockopt;
+  if (is_contention && says("another program changes the rules all the time")) return;
   ASSERT_TRUE(is_lock ? says(" is at work and did not end") || says(" holds the xtables lock /run/xtables.lock")
                       : says("(" + errno_name(failure.error) + ")") || says("this kernel"))
       << said;
