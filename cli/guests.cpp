@@ -1,7 +1,6 @@
 #include "cli/guests.h"
 
 #include <algorithm>
-#include <ranges>
 #include <utility>
 
 #include <fmt/format.h>
@@ -150,9 +149,9 @@ Result<GuestReport> examine(const policy::Namespace& space) {
 Result<void> bring_up(const std::vector<const policy::Namespace*>& spaces, const GuestPolicy& guests) {
   std::vector<host::Guest> made;
   const auto go_back = [&](Error error) -> Result<void> {
-    for (const host::Guest& guest : std::views::reverse(made)) {
-      forget_rules(guest);
-      (void)host::take_down(guest);
+    for (; !made.empty(); made.pop_back()) {
+      forget_rules(made.back());
+      (void)host::take_down(made.back());
     }
     (void)stop_forwarding_if_unused(guests);
     return tl::unexpected(std::move(error));

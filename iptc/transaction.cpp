@@ -50,7 +50,7 @@ class Transaction {
   }
 
  private:
-  Result<Outcome> refuse(Error error) const {
+  static Result<Outcome> refuse(Error error) {
     return tl::unexpected(add_state(std::move(error), "Nothing was changed."));
   }
 
@@ -196,7 +196,7 @@ class Transaction {
 
   /// After a failure half-way. Going back is a transaction of its own, from what is live now to what was before, so
   /// that the promise holds on the way as well. An open state is never restored.
-  Result<Outcome> go_back(std::map<size_t, kernel::RawTable> before, Error error) {
+  Result<Outcome> go_back(std::map<size_t, kernel::RawTable>&& before, Error error) {
     if (on_failure_ == OnFailure::kClose) return close(std::move(error), "");
     if (was_open_) return close(std::move(error), "The rules before let everything through and are not put back. ");
     std::vector<TableChange> back;

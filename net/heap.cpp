@@ -4,8 +4,8 @@
 #include <sys/mman.h>
 
 #include <chrono>
-#include <cstdint>
 #include <cstdlib>
+#include <memory>
 
 namespace tails {
 namespace {
@@ -20,11 +20,11 @@ bool are_large_pages_dear = false;  ///< They once were.
 
 using Clock = std::chrono::steady_clock;
 
-constexpr uintptr_t kLargePage = 2UL * kMiB;
-constexpr uintptr_t kSmallPage = 4096;
+constexpr size_t kLargePage = 2UL * kMiB;
+constexpr size_t kSmallPage = 4096;
 
 /// Writes to the page, which the kernel then must have.
-void touch(uintptr_t page) { *reinterpret_cast<volatile char*>(page) = 0; }
+void touch(volatile char* page) { *page = 0; }
 
 /// What the first use of one small page costs here and now.
 Clock::duration cost_of_small_pages() {
@@ -32,31 +32,30 @@ Clock::duration cost_of_small_pages() {
   void* const sample = ::mmap(nullptr, kCount * kSmallPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (sample == MAP_FAILED) return Clock::duration::max() / kLargePage;
   const Clock::time_point start = Clock::now();
-  for (size_t i = 0; i < kCount; ++i) touch(reinterpret_cast<uintptr_t>(sample) + i * kSmallPage);
+  for (size_t i = 0; i < kCount; ++i) touch(static_cast<char*>(sample) + i * kSmallPage);
   const Clock::duration cost = (Clock::now() - start) / kCount;
   ::munmap(sample, kCount * kSmallPage);
   return cost;
 }
 
 /// A wish: where the kernel has no large pages at hand, or is built without, it takes small ones.
-void wish_for_large_pages(uintptr_t begin, uintptr_t end) {
-  if (begin < end) static_cast<void>(::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE));
-}
+void wish_for_large_pages(char* begin, size_t bytes) { static_cast<void>(::madvise(begin, bytes, MADV_HUGEPAGE)); }
 
-/// Large pages from `begin` to `end`, or as far as they cost no more than small ones. A hundred thousand services take
-/// thirty thousand small pages, each of them an exception when it is met for the first time: a quarter of a microsecond
-/// on bare metal, 1.5 to twelve in a virtual machine. A large one costs 0.2 ms, but 3 to 5 where the machine below has
-/// taken back what lay free: several times as much as 512 small ones, of which enough lie about. One such page tells.
-void use_large_pages(uintptr_t begin, uintptr_t end) {
-  const uintptr_t tried = begin + (end - begin) / 2;  // which will be used, whatever the rest will
+/// Large pages for the `bytes` from `begin`, both multiples of theirs; or as far as they cost no more than small ones.
+/// A hundred thousand services take thirty thousand small pages, each of them an exception when it is met for the first
+/// time: a quarter of a microsecond on bare metal, 1.5 to twelve in a virtual machine. A large one costs 0.2 ms, but 3
+/// to 5 where the machine below has taken back what lay free: several times as much as 512 small ones, of which enough
+/// lie about. One such page tells.
+void use_large_pages(char* begin, size_t bytes) {
   const Clock::duration dear = cost_of_small_pages() * (kLargePage / kSmallPage);
-  for (uintptr_t at = begin; at < tried && !are_large_pages_dear; at += kLargePage) {
-    wish_for_large_pages(at, at + kLargePage);
+  // The first half will be used, whatever the rest will.
+  for (size_t at = 0; at < bytes / 2 && !are_large_pages_dear; at += kLargePage) {
+    wish_for_large_pages(begin + at, kLargePage);
     const Clock::time_point start = Clock::now();
-    touch(at);
+    touch(begin + at);
     are_large_pages_dear = Clock::now() - start > 2 * dear;
   }
-  if (!are_large_pages_dear) wish_for_large_pages(begin, end);
+  if (!are_large_pages_dear) wish_for_large_pages(begin, bytes);
 }
 
 }  // namespace
@@ -80,9 +79,10 @@ void expect_heap(size_t bytes) {
   // question
   void* const next = std::malloc(bytes);
   if (next == nullptr) return;
-  const uintptr_t begin = (reinterpret_cast<uintptr_t>(next) + kLargePage - 1) / kLargePage * kLargePage;
-  const uintptr_t end = (reinterpret_cast<uintptr_t>(next) + bytes) / kLargePage * kLargePage;
-  use_large_pages(begin, end);
+  void* begin = next;
+  if (std::align(kLargePage, kLargePage, begin, bytes) != nullptr) {
+    use_large_pages(static_cast<char*>(begin), bytes / kLargePage * kLargePage);
+  }
   std::free(next);  // hardly written to; from here on it is the heap's free end
   // NOLINTEND(cppcoreguidelines-no-malloc, cppcoreguidelines-owning-memory)
 }

@@ -54,6 +54,7 @@ class Reader {
   Reader(const std::string& text, size_t at, uint32_t line) : text_(text), at_(at), line_start_(at), line_(line) {}
 
   [[nodiscard]] bool at_end() const { return at_ == text_.size(); }
+  // NOLINTNEXTLINE(readability-simplify-subscript-expr): [] does not reach the zero at the end
   [[nodiscard]] char look() const { return text_.data()[at_]; }
   [[nodiscard]] uint32_t line() const { return line_; }
   [[nodiscard]] size_t line_start() const { return line_start_; }

@@ -29,17 +29,17 @@ uint16_t protocol_of(const EntryView& entry, Family family) {
 /// net/ipv4/netfilter/ipt_REJECT.c reject_tg_check, net/ipv6/netfilter/ip6t_REJECT.c reject_tg6_check.
 bool reject_fits(const PlacedExtension& placed, KernelLine line) {
   const bool is_v4 = placed.family == Family::kIpv4;
-  const uint32_t with = load<uint32_t>(placed.view.data, p::Reject::kWith);
+  const auto with = load<uint32_t>(placed.view.data, p::Reject::kWith);
   if (with == (is_v4 ? 4U : 5U)) return false;  // ECHOREPLY, which nobody ever wrote
   if (with != (is_v4 ? 7U : 6U)) return true;   // TCP_RESET
   if (protocol_of(placed.entry, placed.family) != protocol::kTcp) return false;
-  const uint8_t flags = load<uint8_t>(placed.entry.bytes, entry_layout(placed.family).flags);
+  const auto flags = load<uint8_t>(placed.entry.bytes, entry_layout(placed.family).flags);
   return is_v4 || line < KernelLine::k4_4 || (flags & flag_v6::kProtocol) != 0;
 }
 
 /// net/netfilter/xt_addrtype.c addrtype_mt_checkentry_v1.
 bool addrtype_fits(const PlacedExtension& placed) {
-  const uint32_t flags = load<uint32_t>(placed.view.data, p::AddrtypeRev1::kFlags);
+  const auto flags = load<uint32_t>(placed.view.data, p::AddrtypeRev1::kFlags);
   const bool in = (flags & kLimitInterfaceIn) != 0;
   const bool out = (flags & kLimitInterfaceOut) != 0;
   if (in && out) return false;
@@ -49,8 +49,8 @@ bool addrtype_fits(const PlacedExtension& placed) {
 
 /// net/netfilter/xt_limit.c limit_mt_check: the product is a 32-bit number there.
 bool limit_fits(Bytes data) {
-  const uint32_t average = load<uint32_t>(data, p::Limit::kAverage);
-  const uint32_t burst = load<uint32_t>(data, p::Limit::kBurst);
+  const auto average = load<uint32_t>(data, p::Limit::kAverage);
+  const auto burst = load<uint32_t>(data, p::Limit::kBurst);
   return burst != 0 && average * burst >= average;
 }
 

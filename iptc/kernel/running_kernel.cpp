@@ -43,6 +43,7 @@ constexpr int level_of(Family family) { return family == Family::kIpv4 ? IPPROTO
 // Both families use the same layout and the same numbers here, but for the revisions' numbers.
 static_assert(sizeof(ipt_getinfo) == sizeof(ip6t_getinfo) &&
               offsetof(ipt_getinfo, size) == offsetof(ip6t_getinfo, size));
+// NOLINTNEXTLINE(misc-redundant-expression): of two headers
 static_assert(IPT_SO_GET_INFO == IP6T_SO_GET_INFO && IPT_SO_GET_ENTRIES == IP6T_SO_GET_ENTRIES);
 static_assert(offsetof(ipt_get_entries, size) == offsetof(ip6t_get_entries, size));
 
