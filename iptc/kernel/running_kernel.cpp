@@ -47,7 +47,7 @@ static_assert(sizeof(ipt_getinfo) == sizeof(ip6t_getinfo) &&
 static_assert(IPT_SO_GET_INFO == IP6T_SO_GET_INFO && IPT_SO_GET_ENTRIES == IP6T_SO_GET_ENTRIES);
 static_assert(offsetof(ipt_get_entries, size) == offsetof(ip6t_get_entries, size));
 
-/// How often a table is asked for while its size changes. Few would be lost to a program that never pauses.
+/// How often a table is asked for while its size changes: who never pauses spoils many tries, but not all of a hundred.
 constexpr int kReadAttempts = 100;
 
 class RunningKernel final : public Kernel {
