@@ -41,19 +41,19 @@ Clock::duration cost_of_small_pages() {
 /// A wish: where the kernel has no large pages at hand, or is built without, it takes small ones.
 void wish_for_large_pages(char* begin, size_t bytes) { static_cast<void>(::madvise(begin, bytes, MADV_HUGEPAGE)); }
 
-/// Large pages for the `bytes` from `begin`, both multiples of theirs; or as far as they cost no more than small ones.
-/// A hundred thousand services take thirty thousand small pages, each of them an exception when it is met for the first
-/// time: a quarter of a microsecond on bare metal, 1.5 to twelve in a virtual machine. A large one costs 0.2 ms, but 3
-/// to 5 where the machine below has taken back what lay free: several times as much as 512 small ones, of which enough
-/// lie about. One such page tells.
+/// Large pages for the `bytes` from `begin`, both multiples of theirs; or as far as one costs at most twice what small
+/// ones do. A hundred thousand services take thirty thousand small pages, each of them an exception when it is met for
+/// the first time: a quarter of a microsecond on bare metal, 1.5 to twelve in a virtual machine. A large one costs 0.2
+/// ms, but 3 to 5 where the machine below has taken back what lay free: several times as much as 512 small ones, of
+/// which enough lie about. One such page tells.
 void use_large_pages(char* begin, size_t bytes) {
-  const Clock::duration dear = cost_of_small_pages() * (kLargePage / kSmallPage);
+  const Clock::duration as_small_ones = cost_of_small_pages() * (kLargePage / kSmallPage);
   // The first half will be used, whatever the rest will.
   for (size_t at = 0; at < bytes / 2 && !are_large_pages_dear; at += kLargePage) {
     wish_for_large_pages(begin + at, kLargePage);
     const Clock::time_point start = Clock::now();
     touch(begin + at);
-    are_large_pages_dear = Clock::now() - start > 2 * dear;
+    are_large_pages_dear = Clock::now() - start > 2 * as_small_ones;
   }
   if (!are_large_pages_dear) wish_for_large_pages(begin, bytes);
 }

@@ -10,7 +10,8 @@ namespace tails {
 void set_up_heap();
 
 /// The heap is about to grow by at least `bytes`: from 4 MiB on these then lie in large pages, where the kernel has
-/// them and as far as they cost no more than small ones. To find that out, up to half of them is taken at once.
+/// them and as far as they cost at most twice what small ones do. To find that out, up to half of them is taken at
+/// once.
 void expect_heap(size_t bytes);
 
 /// The same of one piece at the heap's end. Before a large one, what lies free between other pieces goes back.
