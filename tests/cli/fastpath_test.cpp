@@ -1,10 +1,11 @@
-// The commands of the filter on the wire where its program is not installed.
+// The commands of the filter on the wire: where their program is not installed, and what they take.
 #include <gtest/gtest.h>
 
 #include <filesystem>
 
 #include "tests/kernel/harness/program.h"
 #include "tests/kernel/harness/scratch_directory.h"
+#include "tests/kernel/profile.h"
 
 namespace tails::cli {
 namespace {
@@ -35,6 +36,27 @@ TEST(Fastpath, WithoutItsProgramEveryCommandSaysWhatToInstall) {
                              "`scripts/install-deps dpdk`), then configure and build again.\n");
   }
 }
+
+#ifdef TAILS_FASTPATH
+TEST(Fastpath, ReplayTakesAStationAsSixPairsOfHexadecimalDigitsAndNothingElse) {
+  const auto with = [](const std::string& inside) {
+    return testbed::run({.arguments = {TAILS_FASTPATH, "fastpath", "replay", TAILS_CAPTURES "/eth.pcap", "--user-map",
+                                       std::string(testbed::kAccounts), "--policy", "tails", "--inside", inside}});
+  };
+  const auto good = with("02:00:00:00:00:0a");
+  ASSERT_TRUE(good) << good.error().message;
+  EXPECT_EQ(good->err, "");
+  for (const char* const bad : {"+2:00:00:00:00:01", " 2:00:00:00:00:01", "02:00:00:00:00:01x", "02:00:00:00:00",
+                                "02:00:00:00:00:", "02:00:00:00:00:001", "020000000001"}) {
+    const auto done = with(bad);
+    ASSERT_TRUE(done) << done.error().message;
+    EXPECT_EQ(done->status, 2) << bad;
+    EXPECT_EQ(done->out, "");
+    EXPECT_EQ(done->err,
+              "tails-iptc: --inside takes a MAC, an IPv4 address or a network, not \"" + std::string(bad) + "\"\n");
+  }
+}
+#endif
 
 }  // namespace
 }  // namespace tails::cli
