@@ -16,7 +16,7 @@ constexpr auto kReading = std::to_array<std::string_view>(
      "getuid", "geteuid", "getgid", "getegid", "getgroups", "getresuid", "getresgid", "getpgrp", "getsid", "capget",
      "uname", "sysinfo", "getrandom", "getrlimit", "ugetrlimit", "getrusage", "times", "time", "gettimeofday",
      "clock_gettime", "clock_gettime64", "clock_getres", "clock_nanosleep", "clock_nanosleep_time64", "nanosleep",
-     "exit", "exit_group", "tgkill",
+     "setitimer", "exit", "exit_group", "tgkill",
      // Giving up more, later.
      "capset", "landlock_create_ruleset", "landlock_add_rule", "landlock_restrict_self", "seccomp"});
 constexpr auto kReadingByArgument = std::to_array<std::string_view>(
