@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""`watch --summary` on a terminal: does its screen update in place, at 80 columns and on narrow ones?
+"""On a terminal: does the screen of `watch --summary` update in place, at 80 columns and on narrow ones; is who waits
+told what for?
 
     screen_test.py PROGRAM PROFILE
 
@@ -140,6 +141,27 @@ class Screen(unittest.TestCase):
                 everything = terminal.scrolled + terminal.lines
                 self.assertEqual(sum("udp 198.51.1" in line for line in everything), 50, everything)
                 self.assertEqual(terminal.broken, 0)
+
+    def test_who_waits_is_told_what_for(self):
+        command = [PROGRAM, "--user-map", ACCOUNTS, "--policy", "/run/policy.toml", "--wait", "20", "apply"]
+        with open("/run/xtables.lock", "w", encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            child, end = pty.fork()
+            if child == 0:
+                os.environ["TERM"] = "xterm"
+                os.execv(command[0], command)
+            shown = ""
+            try:
+                while True:
+                    shown += os.read(end, 4096).decode(errors="replace")
+                    if "Putting the rules in place" in shown:
+                        fcntl.flock(lock, fcntl.LOCK_UN)
+            except OSError:  # the program has gone
+                pass
+            os.close(end)
+            self.assertIn("Putting the rules in place", shown)
+            self.assertIn("is in force already", shown)
+            self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
 
     def test_second_reader_is_told_why(self):
         child, end = self.start(80, 24)
