@@ -25,7 +25,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::array kOptions{
+constexpr std::array kApplyOptions{
     OptionSpec{.name = "--dry-run", .help = "Say what would change, rule by rule, and change nothing"},
     OptionSpec{.name = "--confirm",
                .value = "SECONDS",
@@ -104,7 +104,7 @@ void tell_times(const iptc::Outcome::Times& times, Clock::duration since_proof) 
                          (Milliseconds(since_proof) - needed).count()));
 }
 
-Result<ExitStatus> run(const Invocation& invocation) {
+Result<ExitStatus> run_apply(const Invocation& invocation) {
   const Clock::time_point start = Clock::now();
   constexpr uint32_t kLongest = 7 * 24 * 3600;
   const auto confirm_within = invocation.arguments.number("--confirm", 1, kLongest);
@@ -203,13 +203,13 @@ constinit const Command kApply{
         "for "
         "`tails-iptc confirm` and else brings the rules before back. An open filter is never brought back: then all "
         "traffic is blocked.",
-    .options = kOptions,
+    .options = kApplyOptions,
     .example =
         "sudo tails-iptc apply\n"
         "sudo tails-iptc --policy policy.toml apply --dry-run\n"
         "sudo tails-iptc --policy policy.toml apply --confirm 60\n"
         "sudo tails-iptc --user-map debian-tor=107,clearnet=1001 apply --or-lockdown",
-    .run = run,
+    .run = run_apply,
     .run_unconfined = run_unconfined,
 };
 

@@ -148,7 +148,7 @@ Result<std::string> last_cores(unsigned count) {
   return words;
 }
 
-struct Request {
+struct EmbeddedRequest {
   uint32_t flows = 0;
   unsigned leak_percent = 0;
   unsigned duration = 0;
@@ -156,8 +156,8 @@ struct Request {
   unsigned cores = 1;
 };
 
-Result<Request> read_request(const Arguments& arguments) {
-  Request request;
+Result<EmbeddedRequest> read_embedded_request(const Arguments& arguments) {
+  EmbeddedRequest request;
   const auto read = [&](const char* option, uint32_t least, uint32_t most, uint32_t usual, auto& into) -> Result<void> {
     const auto number = arguments.number(option, least, most);
     if (!number) return tl::unexpected(number.error());
@@ -217,7 +217,7 @@ nlohmann::ordered_json stages_json(Lane& lane, const Trace& trace, unsigned leak
 }
 
 /// Everything that was measured, in the contract's form.
-nlohmann::ordered_json document_of(const std::vector<Measure>& measures, const Request& request,
+nlohmann::ordered_json document_of(const std::vector<Measure>& measures, const EmbeddedRequest& request,
                                    const std::string& policy, bool has_huge_pages, nlohmann::ordered_json stages) {
   const double io = measures.front().rates().median;
   bool is_stable = request.trials >= 10;
@@ -260,7 +260,7 @@ nlohmann::ordered_json document_of(const std::vector<Measure>& measures, const R
 }
 
 std::string text_of(const std::vector<Measure>& measures, const nlohmann::ordered_json& document,
-                    const Request& request, const Screen& screen) {
+                    const EmbeddedRequest& request, const Screen& screen) {
   using Align = TextTable::Align;
   TextTable table({{"what"},
                    {"Mpps", Align::kRight},
@@ -302,7 +302,7 @@ std::string text_of(const std::vector<Measure>& measures, const nlohmann::ordere
 }  // namespace
 
 Result<ExitStatus> bench_embedded(const Invocation& invocation) {
-  const auto request = read_request(invocation.arguments);
+  const auto request = read_embedded_request(invocation.arguments);
   if (!request) return tl::unexpected(request.error());
   const auto policy = load_wire_policy(invocation.global, "dscp");
   if (!policy) return tl::unexpected(policy.error());

@@ -32,7 +32,7 @@ namespace dpdk = fastpath::dpdk;
 
 enum class Role : uint8_t { kGenerator, kFilter, kBoth };
 
-struct Request {
+struct WireRequest {
   Role role = Role::kBoth;
   std::vector<dpdk::PortName> ports;
   std::vector<bench::FrameSize> sizes;
@@ -51,8 +51,8 @@ Result<double> read_rate(std::string_view text) {
   return rate * 1e6;
 }
 
-Result<Request> read_request(const Arguments& arguments) {
-  Request request;
+Result<WireRequest> read_wire_request(const Arguments& arguments) {
+  WireRequest request;
   const std::string_view role = arguments.value("--role").value_or("both");
   request.role = role == "generator" ? Role::kGenerator : role == "filter" ? Role::kFilter : Role::kBoth;
   for (const std::string_view side : {"inside", "outside"}) {
@@ -171,8 +171,8 @@ nlohmann::ordered_json latency_json(const bench::LatencyHistogram& latency) {
           {"most", static_cast<double>(latency.most()) * 1e-3}};
 }
 
-nlohmann::ordered_json document_of(const Request& request, const bench::WireResult& result, const WirePolicy& policy,
-                                   bool has_huge_pages) {
+nlohmann::ordered_json document_of(const WireRequest& request, const bench::WireResult& result,
+                                   const WirePolicy& policy, bool has_huge_pages) {
   nlohmann::ordered_json json{{"machine", machine_json(has_huge_pages, request.role == Role::kBoth ? 2 : 1)},
                               {"commit", bench_commit()},
                               {"policy", policy.policy.name},
@@ -295,7 +295,7 @@ std::string text_of(const nlohmann::ordered_json& json, const Screen& screen) {
 }
 
 /// Runs the bench against a filter that is there already, or beside.
-Result<ExitStatus> generate(const Invocation& invocation, const Request& request, const WirePolicy& policy,
+Result<ExitStatus> generate(const Invocation& invocation, const WireRequest& request, const WirePolicy& policy,
                             bench::Tester& tester, std::span<const bench::SizedTraffic> sizes, bool has_huge_pages) {
   Result<bench::WireResult> result = [&] {
     BenchProgress progress(invocation);
@@ -313,7 +313,7 @@ Result<ExitStatus> generate(const Invocation& invocation, const Request& request
 }  // namespace
 
 Result<ExitStatus> bench_wire(const Invocation& invocation) {
-  auto request = read_request(invocation.arguments);
+  auto request = read_wire_request(invocation.arguments);
   if (!request) return tl::unexpected(request.error());
   const auto policy = load_wire_policy(invocation.global, "dscp");
   if (!policy) return tl::unexpected(policy.error());

@@ -17,7 +17,7 @@
 namespace tails::cli {
 namespace {
 
-Result<ExitStatus> run(const Invocation& invocation) {
+Result<ExitStatus> run_check(const Invocation& invocation) {
   const policy::SystemEnvironment environment;
   std::vector<std::string> files = invocation.arguments.operands();
   if (files.empty()) files.push_back(policy_in_charge(invocation.global));
@@ -75,7 +75,7 @@ constinit const Command kCheck{
     .example =
         "tails-iptc check policy.toml\n"
         "tails-iptc --user-map debian-tor=107,clearnet=1001 check tails tails-i2p",
-    .run = run,
+    .run = run_check,
 };
 
 }  // namespace tails::cli

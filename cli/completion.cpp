@@ -4,7 +4,7 @@
 namespace tails::cli {
 namespace {
 
-Result<ExitStatus> run(const Invocation& invocation) {
+Result<ExitStatus> run_completion(const Invocation& invocation) {
   const std::string& shell = invocation.arguments.operands().front();
   if (shell == "bash") {
     print(bash_completion(commands()));
@@ -30,7 +30,7 @@ constinit const Command kCompletion{
     .options = {},
     .operands = {.name = "bash|zsh|fish", .help = "The shell", .least = 1, .most = 1},
     .example = "source <(tails-iptc completion bash)",
-    .run = run,
+    .run = run_completion,
 };
 
 }  // namespace tails::cli

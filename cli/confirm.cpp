@@ -9,7 +9,7 @@
 namespace tails::cli {
 namespace {
 
-Result<ExitStatus> run(const Invocation& invocation) {
+Result<ExitStatus> run_confirm(const Invocation& invocation) {
   const LiveSystem system;
   const iptc::Options options = transaction_options(invocation.global, kLockdownName);
   const auto pending = iptc::pending_confirmation(system.get(), options.run_directory);
@@ -40,7 +40,7 @@ constinit const Command kConfirm{
     .example =
         "sudo tails-iptc --policy new.toml apply --confirm 60\n"
         "sudo tails-iptc confirm",
-    .run = run,
+    .run = run_confirm,
 };
 
 }  // namespace tails::cli

@@ -15,7 +15,7 @@
 namespace tails::cli {
 namespace {
 
-constexpr std::array kOptions{
+constexpr std::array kConntrackFlushOptions{
     OptionSpec{.name = "--revoked",
                .help = "Only flows that the rules in force would not grant if they were opened now"},
     OptionSpec{.name = "--dead-source",
@@ -28,7 +28,7 @@ constexpr std::array kOptions{
     kZoneOption,
 };
 
-Result<ExitStatus> run(const Invocation& invocation) {
+Result<ExitStatus> run_conntrack_flush(const Invocation& invocation) {
   const auto start = std::chrono::steady_clock::now();
   const policy::SystemEnvironment environment;
   const auto filter = flow_filter(invocation.arguments);
@@ -81,11 +81,11 @@ constinit const Command kConntrackFlush{
         "Removes the flows that all the options name; without options, every flow. The sockets at both ends are ended "
         "if they are on this machine, so that programs learn at once (ECONNABORTED). Under a policy only a first "
         "packet opens a flow: also what the policy allows is cut and must be opened anew.",
-    .options = kOptions,
+    .options = kConntrackFlushOptions,
     .example =
         "sudo tails-iptc conntrack flush --revoked\n"
         "sudo tails-iptc conntrack flush --user amnesia --to 10.0.0.0/8",
-    .run = run,
+    .run = run_conntrack_flush,
 };
 
 }  // namespace tails::cli

@@ -24,7 +24,7 @@ using conntrack::Flow;
 using conntrack::Judgement;
 using conntrack::Opinion;
 
-constexpr std::array kOptions{
+constexpr std::array kConntrackListOptions{
     kUserOption,
     kToOption,
     kFromOption,
@@ -87,7 +87,7 @@ class Listing {
   std::string text_;
 };
 
-Result<ExitStatus> run(const Invocation& invocation) {
+Result<ExitStatus> run_conntrack_list(const Invocation& invocation) {
   const policy::SystemEnvironment environment;
   const auto filter = flow_filter(invocation.arguments);
   if (!filter) return tl::unexpected(filter.error());
@@ -134,11 +134,11 @@ constinit const Command kConntrackList{
         "Lists the flows that the kernel tracks, with the user who opened each and what the rules in force would say "
         "if it were opened now: \"allowed\", \"revoked\", or \"unknown\" where that depends on an owner that nobody "
         "knows or on a rule that cannot be read. In brackets stands where NAT sends a flow.",
-    .options = kOptions,
+    .options = kConntrackListOptions,
     .example =
         "sudo tails-iptc conntrack list --judgement revoked\n"
         "sudo tails-iptc --json conntrack list --user amnesia --to 127.0.0.1",
-    .run = run,
+    .run = run_conntrack_list,
 };
 
 }  // namespace tails::cli

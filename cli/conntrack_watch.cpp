@@ -20,7 +20,7 @@ namespace {
 using conntrack::FlowWatch;
 using Kind = FlowWatch::Sight::Kind;
 
-constexpr std::array kOptions{
+constexpr std::array kConntrackWatchOptions{
     OptionSpec{.name = "--fail", .help = "End with exit status 1 at the first alarm"},
     OptionSpec{.name = "--alarms", .help = "Show alarms only"},
     kForOption,
@@ -99,7 +99,7 @@ class Watcher {
   bool has_alarm_ = false;
 };
 
-Result<ExitStatus> run(const Invocation& invocation) {
+Result<ExitStatus> run_conntrack_watch(const Invocation& invocation) {
   const auto watching = Watching::begin(invocation);
   if (!watching) return tl::unexpected(watching.error());
   const policy::SystemEnvironment environment;
@@ -128,9 +128,9 @@ constinit const Command kConntrackWatch{
         "Shows flows as the kernel opens and ends them, each judged by the policy (not by the rules in force). A new "
         "flow that the policy would not allow is an alarm: somebody changed the rules, or they have a hole. A flow "
         "whose program is gone before we look is \"unknown\", which is no alarm. With --json, one document per line.",
-    .options = kOptions,
+    .options = kConntrackWatchOptions,
     .example = "sudo tails-iptc conntrack watch --alarms --fail",
-    .run = run,
+    .run = run_conntrack_watch,
 };
 
 }  // namespace tails::cli

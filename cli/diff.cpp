@@ -20,7 +20,7 @@
 namespace tails::cli {
 namespace {
 
-constexpr std::array kOptions{
+constexpr std::array kDiffOptions{
     OptionSpec{.name = "--text", .help = "Also the lines that differ, as iptables-save prints the rules"},
     OptionSpec{.name = "--most", .value = "N", .help = "So many classes of packets at most", .fallback = "20"},
 };
@@ -86,7 +86,7 @@ std::string text_difference(const ruleset::RuleSet& a, const ruleset::RuleSet& b
   return text;
 }
 
-Result<ExitStatus> run(const Invocation& invocation) {
+Result<ExitStatus> run_diff(const Invocation& invocation) {
   const policy::SystemEnvironment environment;
   const std::vector<std::string>& operands = invocation.arguments.operands();
   const auto most = invocation.arguments.number("--most", 1, 100000);
@@ -144,7 +144,7 @@ constinit const Command kDiff{
         "chains and wording do not matter. Packets that are treated differently are shown in classes, each by one "
         "packet, what both sides do to it, and the rule and policy line that decide. Logging and marks that no rule "
         "tests are not compared; --text shows them.",
-    .options = kOptions,
+    .options = kDiffOptions,
     .operands =
         {.name = "A B",
          .help = "The two: live, a built-in profile, a policy file (.toml), or v4.rules[,v6.rules]. Without them the "
@@ -155,7 +155,7 @@ constinit const Command kDiff{
         "sudo tails-iptc diff\n"
         "tails-iptc diff tails tails-i2p\n"
         "tails-iptc --json diff tails v4.rules,v6.rules",
-    .run = run,
+    .run = run_diff,
 };
 
 }  // namespace tails::cli

@@ -84,7 +84,7 @@ std::string decision_text(const ruleset::Evaluation& evaluation, const Operand& 
   return text;
 }
 
-Result<ExitStatus> run(const Invocation& invocation) {
+Result<ExitStatus> run_explain(const Invocation& invocation) {
   const policy::SystemEnvironment environment;
   const Result<Operand> operand = load_operand_or_policy(invocation, environment);
   if (!operand) return tl::unexpected(operand.error());
@@ -129,7 +129,7 @@ constinit const Command kExplain{
         "tails-iptc explain --user amnesia --to 198.51.100.7 --port 443\n"
         "tails-iptc explain --user clearnet --to 192.168.1.1 --proto udp --port 53 tails-i2p\n"
         "sudo tails-iptc explain --user none --to 127.0.0.1 --type 3/3 --state RELATED live",
-    .run = run,
+    .run = run_explain,
 };
 
 }  // namespace tails::cli

@@ -15,7 +15,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::array kOptions{
+constexpr std::array kLeaktestOptions{
     OptionSpec{.name = "--quick", .help = "Plain TCP and UDP only, no odd packets"},
     OptionSpec{.name = "--format", .help = "How to show the result", .choices = "table|json|html", .fallback = "table"},
 };
@@ -35,7 +35,7 @@ std::string summary(const leaktest::Matrix& matrix, std::string_view name, std::
                      screen.paint(Ink::kFaint, fmt::format("{:.1f} s", time.count())));
 }
 
-Result<ExitStatus> run(const Invocation& invocation) {
+Result<ExitStatus> run_leaktest(const Invocation& invocation) {
   const policy::SystemEnvironment environment;
   const Result<Operand> operand = load_operand_or_policy(invocation, environment);
   if (!operand) return tl::unexpected(operand.error());
@@ -80,13 +80,13 @@ constinit const Command kLeaktest{
         "The rules tried are the policy's, or those of X; what is expected is always what the policy says. The rules "
         "and "
         "networks of this machine are not touched. Exit status 1 means that something leaked or is broken.",
-    .options = kOptions,
+    .options = kLeaktestOptions,
     .operands = {.name = "X", .help = kOperandHelp, .most = 1, .completion = Completion::kOperand},
     .example =
         "sudo tails-iptc leaktest\n"
         "sudo tails-iptc leaktest live\n"
         "sudo tails-iptc --json leaktest --quick v4.rules,v6.rules",
-    .run = run,
+    .run = run_leaktest,
 };
 
 }  // namespace tails::cli

@@ -8,7 +8,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-Result<ExitStatus> run(const Invocation& invocation) {
+Result<ExitStatus> run_lockdown(const Invocation& invocation) {
   const Clock::time_point start = Clock::now();
   const LiveSystem system;
   const iptc::Options options = transaction_options(invocation.global, kLockdownName);
@@ -39,7 +39,7 @@ constinit const Command kLockdown{
         "loopback. Reads no policy, so it also works where the policy is broken. `tails-iptc apply` ends it.",
     .options = {},
     .example = "sudo tails-iptc lockdown",
-    .run = run,
+    .run = run_lockdown,
 };
 
 }  // namespace tails::cli

@@ -44,7 +44,7 @@ Result<std::vector<host::Guest>> choose(const policy::Policy& policy, const std:
   return doomed;
 }
 
-Result<ExitStatus> run(const Invocation& invocation) {
+Result<ExitStatus> run_netns_down(const Invocation& invocation) {
   const Clock::time_point start = Clock::now();
   const auto refused = [&](const Error& error) { return report_refusal(invocation, error, Clock::now() - start); };
   const Result<RunLock> lock = RunLock::take(invocation.global.wait);
@@ -93,7 +93,7 @@ constinit const Command kNetnsDown{
                  .help = "Only these namespaces. Without it: all that the policy declares",
                  .most = 1000},
     .example = "sudo tails-iptc netns down clearnet",
-    .run = run,
+    .run = run_netns_down,
 };
 
 }  // namespace tails::cli

@@ -16,14 +16,14 @@
 namespace tails::cli {
 namespace {
 
-constexpr std::array kOptions{
+constexpr std::array kNetnsExecOptions{
     OptionSpec{.name = "--user",
                .value = "U",
                .help = "Run the program as this user, with its groups. Without it: as root",
                .completion = Completion::kUser},
 };
 
-Result<ExitStatus> run(const Invocation& invocation) {
+Result<ExitStatus> run_netns_exec(const Invocation& invocation) {
   const std::vector<std::string>& words = invocation.arguments.operands();
   const LiveSystem system;
   const policy::SystemEnvironment environment;
@@ -78,7 +78,7 @@ constinit const Command kNetnsExec{
         "this command's. Inside a namespace with Internet access /etc/resolv.conf is the policy's "
         "clearnet_resolver_file. The program is looked up in PATH. Before it starts, this command fails with exit "
         "status 2 or 3.",
-    .options = kOptions,
+    .options = kNetnsExecOptions,
     .operands = {.name = "NAME -- COMMAND [ARGUMENT...]",
                  .help = "The namespace, then the program and its arguments",
                  .least = 2,
@@ -86,7 +86,7 @@ constinit const Command kNetnsExec{
     .example =
         "sudo tails-iptc netns exec clearnet --user amnesia -- curl http://192.0.2.1/\n"
         "sudo tails-iptc netns exec tbb -- ip address",
-    .run = run,
+    .run = run_netns_exec,
 };
 
 }  // namespace tails::cli

@@ -25,7 +25,7 @@ TextTable::Cell state_cell(const GuestReport& report) {
   return {"up", Ink::kGood};
 }
 
-Result<ExitStatus> run(const Invocation& invocation) {
+Result<ExitStatus> run_netns_list(const Invocation& invocation) {
   const LiveSystem system;
   const policy::SystemEnvironment environment;
   const Result<GuestPolicy> guests = load_guest_policy(system, invocation.global, environment);
@@ -66,7 +66,7 @@ constinit const Command kNetnsList{
         "rules inside.",
     .options = {},
     .example = "sudo tails-iptc netns list",
-    .run = run,
+    .run = run_netns_list,
 };
 
 }  // namespace tails::cli

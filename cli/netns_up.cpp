@@ -9,7 +9,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-Result<ExitStatus> run(const Invocation& invocation) {
+Result<ExitStatus> run_netns_up(const Invocation& invocation) {
   const Clock::time_point start = Clock::now();
   const auto refused = [&](const Error& error) { return report_refusal(invocation, error, Clock::now() - start); };
   const Result<RunLock> lock = RunLock::take(invocation.global.wait);
@@ -62,7 +62,7 @@ constinit const Command kNetnsUp{
     .example =
         "sudo tails-iptc netns up\n"
         "sudo tails-iptc netns up tbb clearnet",
-    .run = run,
+    .run = run_netns_up,
 };
 
 }  // namespace tails::cli

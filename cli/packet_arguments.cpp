@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "cli/accounts.h"
+#include "cli/misuse.h"
 #include "cli/operand.h"
 #include "cli/packet_json.h"
 #include "cli/packet_words.h"
@@ -22,10 +23,6 @@ namespace {
 constexpr IpAddress kSomeV4 = IpAddress::v4(192, 0, 2, 1);
 constexpr IpAddress kSomeV6 = IpAddress::v6(0x20010db800000000, 1);
 constexpr InterfaceName kUplink = *InterfaceName::make("eth0");
-
-tl::unexpected<Error> misused(std::string fact, std::string remedy = {}) {
-  return fail(ErrorKind::kUsage, std::move(fact), std::move(remedy));
-}
 
 Result<IpAddress> address(const Arguments& arguments, std::string_view option) {
   const std::string_view text = *arguments.value(option);

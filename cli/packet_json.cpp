@@ -89,7 +89,7 @@ std::optional<AddressType> parse_type(std::string_view word) {
 }
 
 /// "3/3".
-std::optional<std::pair<uint8_t, uint8_t>> parse_icmp(std::string_view word) {
+std::optional<std::pair<uint8_t, uint8_t>> icmp_type_and_code(std::string_view word) {
   std::pair<uint8_t, uint8_t> icmp;
   const char* end = word.data() + word.size();
   const auto type = std::from_chars(word.data(), end, icmp.first);
@@ -133,8 +133,9 @@ Packet packet_of(Fields& fields) {
     packet.tcp_flags = fields.parsed("flags", opens ? tcp_flag::kSyn : tcp_flag::kAck, parse_flags);
   }
   if (packet.is_icmp()) {
-    std::tie(packet.icmp_type, packet.icmp_code) = fields.parsed(
-        "icmp", std::pair(static_cast<uint8_t>(packet.protocol == protocol::kIcmp ? 8 : 128), uint8_t{0}), parse_icmp);
+    std::tie(packet.icmp_type, packet.icmp_code) =
+        fields.parsed("icmp", std::pair(static_cast<uint8_t>(packet.protocol == protocol::kIcmp ? 8 : 128), uint8_t{0}),
+                      icmp_type_and_code);
   }
   packet.in = fields.parsed("in", InterfaceName(), InterfaceName::make);
   packet.out = fields.parsed("out", InterfaceName(), InterfaceName::make);

@@ -8,6 +8,7 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 
+#include "cli/misuse.h"
 #include "net/nearest.h"
 #include "policy/read.h"
 
@@ -37,10 +38,6 @@ constexpr std::array kGlobalOptionTable{
     OptionSpec{.name = "--help", .help = "This help; after a command, the help of that command", .short_name = 'h'},
     OptionSpec{.name = "--version", .help = "Print the version"},
 };
-
-tl::unexpected<Error> misused(std::string fact, std::string remedy = {}) {
-  return fail(ErrorKind::kUsage, std::move(fact), std::move(remedy));
-}
 
 std::vector<std::string_view> split(std::string_view text, char separator) {
   std::vector<std::string_view> parts;

@@ -10,11 +10,11 @@ namespace {
 
 using State = StatusReport::State;
 
-constexpr std::array<std::pair<State, std::string_view>, 5> kStates = {{{State::kInForce, "in-force"},
-                                                                        {State::kDrift, "drift"},
-                                                                        {State::kLockedDown, "locked-down"},
-                                                                        {State::kOpen, "open"},
-                                                                        {State::kHalfWay, "half-way"}}};
+constexpr std::array<std::pair<State, std::string_view>, 5> kStateNames = {{{State::kInForce, "in-force"},
+                                                                            {State::kDrift, "drift"},
+                                                                            {State::kLockedDown, "locked-down"},
+                                                                            {State::kOpen, "open"},
+                                                                            {State::kHalfWay, "half-way"}}};
 /// Always there, so that a series does not vanish with its finding.
 constexpr std::array<std::string_view, 5> kTopics = {"sysctl", "resolver", "proxy", "namespace", "filter"};
 
@@ -62,7 +62,7 @@ std::string prometheus(const StatusReport& report, size_t session_exceptions) {
   page.metric("in_force", "gauge", "1 while the live rules are the policy's.");
   page.sample("in_force", fmt::format("policy=\"{}\"", label(report.policy)), report.state == State::kInForce ? 1 : 0);
   page.metric("state", "gauge", "1 for the state of the live rules.");
-  for (const auto& [state, name] : kStates) {
+  for (const auto& [state, name] : kStateNames) {
     page.sample("state", fmt::format("state=\"{}\"", name), report.state == state ? 1 : 0);
   }
   page.metric("table_as_wanted", "gauge", "1 where the live table is the policy's.");

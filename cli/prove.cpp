@@ -68,7 +68,7 @@ std::string summary(const proof::Proof& proof, const Operand& operand, const pol
                      screen.paint(Ink::kFaint, fmt::format("{:.1f} ms", time.count())));
 }
 
-Result<ExitStatus> run(const Invocation& invocation) {
+Result<ExitStatus> run_prove(const Invocation& invocation) {
   const policy::SystemEnvironment environment;
   const std::vector<std::string>& operands = invocation.arguments.operands();
   const std::string operand_word = operands.empty() ? "live" : operands.front();
@@ -118,7 +118,7 @@ constinit const Command kProve{
         "sudo tails-iptc prove\n"
         "tails-iptc prove tails-i2p\n"
         "tails-iptc --policy policy.toml --json prove v4.rules,v6.rules",
-    .run = run,
+    .run = run_prove,
 };
 
 }  // namespace tails::cli

@@ -28,7 +28,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Kind = iptc::Outcome::Kind;
 
-constexpr std::array kOptions{
+constexpr std::array kReconfigureOptions{
     OptionSpec{.name = "--interface",
                .value = "IF",
                .help = "The interface that changed; only said in the log",
@@ -76,7 +76,7 @@ std::string success(const Invocation& invocation, const iptc::Outcome& outcome, 
   return text + aftermath.text;
 }
 
-Result<ExitStatus> run(const Invocation& invocation) {
+Result<ExitStatus> run_reconfigure(const Invocation& invocation) {
   const Clock::time_point start = Clock::now();
   log::debug(fmt::format("reconfigure: {} {}", invocation.arguments.value("--interface").value_or("-"),
                          invocation.arguments.value("--event").value_or("-")));
@@ -157,9 +157,9 @@ constinit const Command kReconfigure{
         "resolvers that the hook's environment names into the clearnet user's file, and removes flows of addresses "
         "that are gone and flows that the policy forbids. After `lockdown` it keeps everything blocked. It may be run "
         "at any time and any number of times at once.",
-    .options = kOptions,
+    .options = kReconfigureOptions,
     .example = "sudo tails-iptc reconfigure --interface eth0 --event up",
-    .run = run,
+    .run = run_reconfigure,
     .run_unconfined = run_unconfined,
 };
 

@@ -27,7 +27,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Milliseconds = std::chrono::duration<double, std::milli>;
 
-constexpr std::array kOptions{
+constexpr std::array kReportOptions{
     OptionSpec{.name = "--html",
                .value = "FILE",
                .help = "Where to write the page",
@@ -149,7 +149,7 @@ Result<void> check_place(const std::string& path) {
   return {};
 }
 
-Result<ExitStatus> run(const Invocation& invocation) {
+Result<ExitStatus> run_report(const Invocation& invocation) {
   const std::string path(*invocation.arguments.value("--html"));
   if (auto place = check_place(path); !place) return tl::unexpected(place.error());
   const policy::SystemEnvironment environment;
@@ -201,10 +201,10 @@ constinit const Command kReport{
         "force, the leak test and counters) is named; then the policy's rules are proved. The JSON documents of "
         "`prove`, `leaktest` and `status` are embedded. Exit status 1 means that something does not hold, or that the "
         "rules in force are not the policy's.",
-    .options = kOptions,
+    .options = kReportOptions,
     .operands = {.name = "X", .help = kOperandHelp, .most = 1, .completion = Completion::kOperand},
     .example = "sudo tails-iptc report --html report.html",
-    .run = run,
+    .run = run_report,
 };
 
 }  // namespace tails::cli

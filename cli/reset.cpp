@@ -9,11 +9,11 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::array kOptions{
+constexpr std::array kResetOptions{
     OptionSpec{.name = "--open", .help = "Yes, every program may then reach the network without Tor"},
 };
 
-Result<ExitStatus> run(const Invocation& invocation) {
+Result<ExitStatus> run_reset(const Invocation& invocation) {
   if (!invocation.arguments.has("--open")) {
     return fail(
         ErrorKind::kUsage, "reset opens this machine: it needs --open",
@@ -42,9 +42,9 @@ constinit const Command kReset{
         "Empties filter and nat of IPv4 and filter of IPv6 and lets them accept everything. Every program of "
         "every user then reaches the network directly, without Tor. That is refused unless --open says that it "
         "is meant.",
-    .options = kOptions,
+    .options = kResetOptions,
     .example = "sudo tails-iptc reset --open",
-    .run = run,
+    .run = run_reset,
 };
 
 }  // namespace tails::cli

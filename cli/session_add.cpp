@@ -11,7 +11,7 @@
 namespace tails::cli {
 namespace {
 
-constexpr std::array kOptions{
+constexpr std::array kSessionAddOptions{
     OptionSpec{.name = "--name", .value = "NAME", .help = "Of the service or namespace"},
     OptionSpec{.name = "--at", .value = "ADDR", .help = "service: the loopback address, 127.0.0.1 or ::1"},
     OptionSpec{.name = "--ports", .value = "PORT[,...]", .help = "service: tcp/9050, udp/5000-5010, tcp"},
@@ -30,7 +30,7 @@ constexpr std::array kOptions{
     OptionSpec{.name = "--lan-dns", .help = "direct: may ask resolvers of the LAN"},
 };
 
-Result<ExitStatus> run(const Invocation& invocation) {
+Result<ExitStatus> run_session_add(const Invocation& invocation) {
   const Result<RunLock> lock = RunLock::take(invocation.global.wait);
   if (!lock) return report_refusal(invocation, lock.error(), {});
   const Result<policy::Document> document =
@@ -68,12 +68,12 @@ constinit const Command kSessionAdd{
         "with the rest. It stays until it is removed or the machine reboots, through `apply`, `reconfigure`, other "
         "policies and edits of the policy file. What would open the Internet, Tor's TransPort, or loopback to a direct "
         "user is refused with a packet as example.",
-    .options = kOptions,
+    .options = kSessionAddOptions,
     .operands = {.name = "KIND", .help = "service, namespace or direct", .least = 1, .most = 1},
     .example =
         "sudo tails-iptc session add service --name Printer --at 127.0.0.1 --ports tcp/631 --allow lp\n"
         "sudo tails-iptc session add namespace --name chat --host 10.200.1.21/30 --services tcp/9050",
-    .run = run,
+    .run = run_session_add,
 };
 
 }  // namespace tails::cli

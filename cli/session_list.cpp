@@ -8,7 +8,7 @@
 namespace tails::cli {
 namespace {
 
-Result<ExitStatus> run(const Invocation& invocation) {
+Result<ExitStatus> run_session_list(const Invocation& invocation) {
   const std::vector<session::Entry> entries = session::entries();
   if (invocation.global.json) {
     using Json = nlohmann::ordered_json;
@@ -45,7 +45,7 @@ constinit const Command kSessionList{
     .description = "One line for each exception that `session add` made since the machine booted.",
     .options = {},
     .example = "tails-iptc session list",
-    .run = run,
+    .run = run_session_list,
 };
 
 }  // namespace tails::cli

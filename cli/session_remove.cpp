@@ -13,7 +13,7 @@
 namespace tails::cli {
 namespace {
 
-Result<ExitStatus> run(const Invocation& invocation) {
+Result<ExitStatus> run_session_remove(const Invocation& invocation) {
   const Result<RunLock> lock = RunLock::take(invocation.global.wait);
   if (!lock) return report_refusal(invocation, lock.error(), {});
   const std::string& word = invocation.arguments.operands().front();
@@ -65,7 +65,7 @@ constinit const Command kSessionRemove{
     .options = {},
     .operands = {.name = "NUMBER", .help = "As `session list` has it", .least = 1, .most = 1},
     .example = "sudo tails-iptc session remove 1",
-    .run = run,
+    .run = run_session_remove,
 };
 
 }  // namespace tails::cli

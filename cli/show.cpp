@@ -15,7 +15,7 @@
 namespace tails::cli {
 namespace {
 
-constexpr std::array kOptions{
+constexpr std::array kShowOptions{
     OptionSpec{.name = "--live", .help = "The rules in the kernel, with their counters, and not the policy's"},
     OptionSpec{.name = "--format",
                .help =
@@ -75,7 +75,7 @@ std::string tables_text(const ruleset::RuleSet& rules, bool with_counters, const
   return text;
 }
 
-Result<ExitStatus> run(const Invocation& invocation) {
+Result<ExitStatus> run_show(const Invocation& invocation) {
   const policy::SystemEnvironment environment;
   const bool is_live = invocation.arguments.has("--live");
   Result<Operand> operand = is_live ? load_operand("live", invocation.global, environment)
@@ -114,12 +114,12 @@ constinit const Command kShow{
         "Prints the rules that `apply` would put in place, each with the policy line that wants it. With --live "
         "those of the kernel, with their counters; their policy lines are known where `apply` put them there "
         "and nobody changed the table since.",
-    .options = kOptions,
+    .options = kShowOptions,
     .example =
         "tails-iptc show\n"
         "tails-iptc --policy tails-i2p show --format save --family 6 | ip6tables-restore --test\n"
         "tails-iptc show --format dot | dot -Tsvg > chains.svg",
-    .run = run,
+    .run = run_show,
 };
 
 }  // namespace tails::cli

@@ -24,7 +24,7 @@
 namespace tails::cli {
 namespace {
 
-constexpr std::array kOptions{
+constexpr std::array kStatusOptions{
     OptionSpec{.name = "--prometheus",
                .value = "FILE",
                .help = "Also write the figures there, as node_exporter's textfile collector reads them",
@@ -125,7 +125,7 @@ std::string kernel_text(const KernelOffer& kernel, const Screen& screen) {
   return "\n" + screen.wrap(text) + "\n";
 }
 
-Result<ExitStatus> run(const Invocation& invocation) {
+Result<ExitStatus> run_status(const Invocation& invocation) {
   const policy::SystemEnvironment environment;
   Result<Operand> wanted = load_policy_in_charge(invocation.global, environment);
   if (!wanted) return tl::unexpected(wanted.error());
@@ -189,12 +189,12 @@ constinit const Command kStatus{
         "loads modules, as apply does). Names, each with its remedy, what on this machine undoes the policy: kernel "
         "parameters, resolvers, proxies, left-over namespaces, and what else filters (nf_tables, ufw, firewalld, "
         "docker, eBPF). Exit status 0 means in force, 1 drift or not in force.",
-    .options = kOptions,
+    .options = kStatusOptions,
     .example =
         "sudo tails-iptc status\n"
         "sudo tails-iptc -q status || sudo tails-iptc apply\n"
         "sudo tails-iptc -q status --prometheus /run/tails-iptc.prom",
-    .run = run,
+    .run = run_status,
 };
 
 }  // namespace tails::cli

@@ -33,7 +33,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Json = nlohmann::ordered_json;
 
-constexpr std::array kOptions{
+constexpr std::array kWatchOptions{
     OptionSpec{.name = "--summary", .help = "Who tried what how often: on a terminal a table that updates in place"},
     kForOption,
 };
@@ -310,7 +310,7 @@ Result<std::unique_ptr<host::BlockedLog>> open_log(const policy::Blocked& blocke
               "With log = \"kernel\" or \"nflog:5\" there is something to watch.");
 }
 
-Result<ExitStatus> run(const Invocation& invocation) {
+Result<ExitStatus> run_watch(const Invocation& invocation) {
   const auto watching = Watching::begin(invocation);
   if (!watching) return tl::unexpected(watching.error());
   // Whose socket it is only who may look into all processes can tell. That is another process, which has no network.
@@ -348,9 +348,9 @@ constinit const Command kWatch{
         "it, where to, and the entry of the policy that says so. Reads the kernel's messages or an NFLOG group, "
         "wherever the policy logs to. Messages that the kernel had to drop because they came too fast are counted and "
         "told. With --json, one document per line; with --json --summary, one at the end.",
-    .options = kOptions,
+    .options = kWatchOptions,
     .example = "sudo tails-iptc watch\nsudo tails-iptc watch --summary --for 60",
-    .run = run,
+    .run = run_watch,
 };
 
 }  // namespace tails::cli

@@ -5,6 +5,7 @@
 #include <cassert>
 #include <cstring>
 
+#include "fastpath/big_endian.h"
 #include "fastpath/flow_entry.h"
 #include "fastpath/pipeline.h"
 
@@ -13,11 +14,6 @@ namespace {
 
 constexpr size_t kMinFrame = 60;
 constexpr size_t kOutside = 64;  ///< The holder of what comes from there.
-
-void put16(std::byte* at, uint32_t value) {
-  at[0] = static_cast<std::byte>(value >> 8 & 0xFF);
-  at[1] = static_cast<std::byte>(value & 0xFF);
-}
 
 void write_header_checksum(std::byte* ip, size_t bytes) {
   put16(ip + 10, 0);

@@ -3,6 +3,7 @@
 #include <cassert>
 #include <cstring>
 
+#include "fastpath/big_endian.h"
 #include "net/flow_model.h"
 #include "net/frame_builder.h"
 
@@ -10,20 +11,6 @@ namespace tails::fastpath {
 namespace {
 
 constexpr size_t kEthernetBytes = 14, kIpBytes = 20, kTcpBytes = 20, kIcmpBytes = 8;
-
-void put16(std::byte* at, uint32_t value) {
-  at[0] = static_cast<std::byte>(value >> 8 & 0xFF);
-  at[1] = static_cast<std::byte>(value & 0xFF);
-}
-void put32(std::byte* at, uint32_t value) {
-  put16(at, value >> 16);
-  put16(at + 2, value & 0xFFFF);
-}
-uint32_t get32(const std::byte* at) {
-  uint32_t value = 0;
-  for (int i = 0; i < 4; ++i) value = value << 8 | std::to_integer<uint32_t>(at[i]);
-  return value;
-}
 
 /// One station's own address.
 bool is_single(const IpAddress& address) {

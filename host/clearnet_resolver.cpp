@@ -35,7 +35,7 @@ bool can_be_resolver(const IpAddress& address) {
          !kMulticastAndAbove.contains(address);
 }
 
-tl::unexpected<Error> refused(const std::string& path, int number) {
+tl::unexpected<Error> not_written(const std::string& path, int number) {
   return fail(ErrorKind::kRefused, "cannot write \"" + path + "\": " + errno_words(number), {}, number);
 }
 
@@ -72,28 +72,28 @@ std::string resolver_file(const Resolvers& resolvers) {
 Result<bool> refill(const std::string& path, std::string_view content) {
   // O_NOFOLLOW: a link could point root's pen anywhere. O_NONBLOCK: a pipe must not hold us.
   const Descriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0644));
-  if (!file.is_open()) return refused(path, errno);
+  if (!file.is_open()) return not_written(path, errno);
   struct stat status {};
-  if (::fstat(file.get(), &status) != 0) return refused(path, errno);
+  if (::fstat(file.get(), &status) != 0) return not_written(path, errno);
   if (!S_ISREG(status.st_mode)) {
     return fail(ErrorKind::kRefused, "cannot write \"" + path + "\": it is not a regular file", {}, EINVAL);
   }
   std::string before(content.size() + 1, '\0');
   const ssize_t had = ::pread(file.get(), before.data(), before.size(), 0);
-  if (had < 0) return refused(path, errno);
+  if (had < 0) return not_written(path, errno);
   if (std::string_view(before).substr(0, static_cast<size_t>(had)) == content) return false;
 
   // A power cut leaves the old text, none, or the new one, and never a mixture: each step is on the disk before the
   // next.
-  if (::ftruncate(file.get(), 0) != 0 || ::fsync(file.get()) != 0) return refused(path, errno);
+  if (::ftruncate(file.get(), 0) != 0 || ::fsync(file.get()) != 0) return not_written(path, errno);
   for (size_t written = 0; written < content.size();) {
     const ssize_t bytes =
         ::pwrite(file.get(), content.data() + written, content.size() - written, static_cast<off_t>(written));
     if (bytes < 0 && errno == EINTR) continue;
-    if (bytes < 0) return refused(path, errno);
+    if (bytes < 0) return not_written(path, errno);
     written += static_cast<size_t>(bytes);
   }
-  if (::fsync(file.get()) != 0) return refused(path, errno);
+  if (::fsync(file.get()) != 0) return not_written(path, errno);
   return true;
 }
 

@@ -10,8 +10,8 @@
 #include <cstring>
 
 #include "host/network_namespace.h"
+#include "host/refusal.h"
 #include "host/sysctl.h"
-#include "net/errno_words.h"
 
 namespace tails::host::forwarding {
 namespace {
@@ -19,10 +19,6 @@ namespace {
 constexpr const char* kForward = "net.ipv4.ip_forward";
 /// The kernel changes it with ip_forward: a router takes no redirects (net/ipv4/devinet.c, inet_forward_change).
 constexpr const char* kRedirects = "net.ipv4.conf.all.accept_redirects";
-
-tl::unexpected<Error> refused(const std::string& what, int number) {
-  return fail(ErrorKind::kRefused, what + ": " + errno_words(number), number == EACCES ? "Run as root." : "", number);
-}
 
 /// One write of a few bytes: the note is there whole or, after a kill, empty. An empty one says "did not forward".
 Result<void> write_note(const std::string& path, int64_t forward, int64_t redirects) {

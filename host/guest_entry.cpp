@@ -13,16 +13,12 @@
 #include <cstdlib>
 
 #include "host/network_namespace.h"
-#include "net/errno_words.h"
+#include "host/refusal.h"
 
 namespace tails::host {
 namespace {
 
 constexpr const char* kResolverFile = "/etc/resolv.conf";
-
-tl::unexpected<Error> refused(const std::string& what, int number) {
-  return fail(ErrorKind::kRefused, what + ": " + errno_words(number), number == EPERM ? "Run as root." : "", number);
-}
 
 /// The numbers of a user's groups, asked with more room until they fit.
 std::vector<Gid> groups_of(const char* name, gid_t group) {

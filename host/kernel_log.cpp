@@ -9,15 +9,10 @@
 
 #include "host/blocked_log.h"
 #include "host/kernel_record.h"
-#include "net/errno_words.h"
+#include "host/refusal.h"
 
 namespace tails::host {
 namespace {
-
-tl::unexpected<Error> refused(const std::string& what, int number) {
-  return fail(ErrorKind::kRefused, what + ": " + errno_words(number),
-              number == EPERM || number == EACCES ? "Run as root." : "", number);
-}
 
 class KernelLog final : public BlockedLog {
  public:

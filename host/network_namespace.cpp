@@ -25,7 +25,7 @@ namespace {
 
 std::string path_of(const std::string& name) { return std::string(kNamespaceFolder) + "/" + name; }
 
-tl::unexpected<Error> refused(const std::string& what, int number) {
+tl::unexpected<Error> namespace_refused(const std::string& what, int number) {
   return fail(ErrorKind::kRefused, what + ": " + errno_words(number),
               number == EPERM ? "Run as root, or with CAP_SYS_ADMIN." : "", number);
 }
@@ -69,13 +69,13 @@ void remove_folder_if_empty() {
 /// The folder is a mount of its own and shared, so that other mount namespaces see the names come and go.
 Result<void> prepare_folder() {
   const std::string folder(kNamespaceFolder);
-  if (mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) return refused("cannot make " + folder, errno);
+  if (mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) return namespace_refused("cannot make " + folder, errno);
   const Descriptor lock = lock_folder();
   if (mount("", folder.c_str(), "none", MS_SHARED | MS_REC, nullptr) == 0) return {};
-  if (errno != EINVAL) return refused("cannot share " + folder, errno);
+  if (errno != EINVAL) return namespace_refused("cannot share " + folder, errno);
   if (mount(folder.c_str(), folder.c_str(), "none", MS_BIND | MS_REC, nullptr) != 0 ||
       mount("", folder.c_str(), "none", MS_SHARED | MS_REC, nullptr) != 0) {
-    return refused("cannot share " + folder, errno);
+    return namespace_refused("cannot share " + folder, errno);
   }
   return {};
 }
@@ -84,14 +84,14 @@ Result<void> prepare_folder() {
 
 Result<Descriptor> current() {
   Descriptor here(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
-  if (!here.is_open()) return refused("cannot open this thread's network namespace", errno);
+  if (!here.is_open()) return namespace_refused("cannot open this thread's network namespace", errno);
   return here;
 }
 
 Result<void> inside(int target, const std::function<Result<void>()>& work) {
   auto home = current();
   if (!home) return tl::unexpected(home.error());
-  if (setns(target, CLONE_NEWNET) != 0) return refused("cannot enter the network namespace", errno);
+  if (setns(target, CLONE_NEWNET) != 0) return namespace_refused("cannot enter the network namespace", errno);
   auto result = work();
   go_home(home->get());
   return result;
@@ -102,11 +102,11 @@ namespace {
 Result<void> add_in_folder(const std::string& name) {
   auto there = open(name);
   if (!there) return tl::unexpected(there.error());
-  if (*there) return refused("the network namespace \"" + name + "\" is there already", EEXIST);
+  if (*there) return namespace_refused("the network namespace \"" + name + "\" is there already", EEXIST);
 
   const std::string path = path_of(name);
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0444));
-  if (!file.is_open()) return refused("cannot make " + path, errno);
+  if (!file.is_open()) return namespace_refused("cannot make " + path, errno);
   auto home = current();
   int error = home ? 0 : home.error().system_errno;
   if (error == 0 && unshare(CLONE_NEWNET) != 0) error = errno;
@@ -117,7 +117,7 @@ Result<void> add_in_folder(const std::string& name) {
   if (error == 0) return {};
   (void)umount2(path.c_str(), MNT_DETACH);  // It may be there all the same.
   unlink(path.c_str());
-  return refused("cannot make the network namespace \"" + name + "\"", error);
+  return namespace_refused("cannot make the network namespace \"" + name + "\"", error);
 }
 
 }  // namespace
@@ -132,9 +132,9 @@ Result<void> add(const std::string& name) {
 Result<void> remove(const std::string& name) {
   const std::string path = path_of(name);
   if (umount2(path.c_str(), MNT_DETACH) != 0 && errno != EINVAL && errno != ENOENT) {
-    return refused("cannot unmount " + path, errno);
+    return namespace_refused("cannot unmount " + path, errno);
   }
-  if (unlink(path.c_str()) != 0 && errno != ENOENT) return refused("cannot remove " + path, errno);
+  if (unlink(path.c_str()) != 0 && errno != ENOENT) return namespace_refused("cannot remove " + path, errno);
   remove_folder_if_empty();
   return {};
 }
@@ -144,10 +144,10 @@ Result<std::optional<Descriptor>> open(const std::string& name) {
   Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!file.is_open()) {
     if (errno == ENOENT) return std::nullopt;
-    return refused("cannot open " + path, errno);
+    return namespace_refused("cannot open " + path, errno);
   }
   struct statfs status {};
-  if (fstatfs(file.get(), &status) != 0) return refused("cannot examine " + path, errno);
+  if (fstatfs(file.get(), &status) != 0) return namespace_refused("cannot examine " + path, errno);
   if (status.f_type != NSFS_MAGIC) return std::nullopt;
   return std::optional<Descriptor>(std::move(file));
 }

@@ -20,7 +20,7 @@
 namespace tails::host {
 namespace {
 
-tl::unexpected<Error> refused(const std::string& what, int number) {
+tl::unexpected<Error> nflog_refused(const std::string& what, int number) {
   // No module takes such messages (nfnetlink_rcv_msg), or any of the family.
   if (number == EINVAL || number == EPROTONOSUPPORT) {
     return fail(ErrorKind::kRefused, what + ": this kernel has no nfnetlink_log",
@@ -51,7 +51,7 @@ class Nflog final : public BlockedLog {
   Result<void> read(std::chrono::milliseconds patience, const OnPacket& on_packet) override {
     pollfd end{mnl_socket_get_fd(socket_.get()), POLLIN, 0};
     if (::poll(&end, 1, static_cast<int>(patience.count())) < 0 && errno != EINTR) {
-      return refused("cannot wait for NFLOG", errno);
+      return nflog_refused("cannot wait for NFLOG", errno);
     }
     constexpr int kAtOnce = 64;
     for (int i = 0; i < kAtOnce; ++i) {
@@ -59,7 +59,7 @@ class Nflog final : public BlockedLog {
       if (size < 0 && errno == EAGAIN) return {};
       if (size < 0 && errno == ENOBUFS) ++overruns_;
       if (size < 0 && (errno == EINTR || errno == ENOBUFS)) continue;
-      if (size < 0) return refused("cannot read NFLOG", errno);
+      if (size < 0) return nflog_refused("cannot read NFLOG", errno);
       netlink::for_each_message(std::as_bytes(std::span(buffer_)).first(static_cast<size_t>(size)),
                                 [&](const nlmsghdr& message) { take(message, on_packet); });
     }
@@ -108,7 +108,7 @@ class Nflog final : public BlockedLog {
     mnl_attr_put(message, attribute, size, value);
     const std::string what = cannot_listen(group);
     const auto send = [&] { return mnl_socket_sendto(socket_.get(), message, message->nlmsg_len) >= 0; };
-    if (!send()) return refused(what, errno);
+    if (!send()) return nflog_refused(what, errno);
     bool is_told_twice = false;
     constexpr int kMostTimes = 1000;
     // Packets of the group may come before the answer; the first ones of a watch are not missed by anybody.
@@ -119,12 +119,12 @@ class Nflog final : public BlockedLog {
       // The kernel answers before sendto returns, so it is lost, which the kernel says only of the first loss. To be
       // told twice changes nothing for it: of a group it says that it is bound already.
       if (size_got < 0 && errno == EAGAIN) {
-        if (++times > kMostTimes) return refused(what, ENOBUFS);
-        if (!send()) return refused(what, errno);
+        if (++times > kMostTimes) return nflog_refused(what, ENOBUFS);
+        if (!send()) return nflog_refused(what, errno);
         is_told_twice = true;
         continue;
       }
-      if (size_got < 0) return refused(what, errno);
+      if (size_got < 0) return nflog_refused(what, errno);
       std::optional<nlmsgerr> answer;
       netlink::for_each_message(std::as_bytes(std::span(buffer_)).first(static_cast<size_t>(size_got)),
                                 [&](const nlmsghdr& reply) {
@@ -133,7 +133,7 @@ class Nflog final : public BlockedLog {
                                 });
       if (!answer) continue;
       if (answer->error == 0 || (is_told_twice && answer->error == -EBUSY)) return {};
-      return refused(what, -answer->error);
+      return nflog_refused(what, -answer->error);
     }
   }
 
@@ -177,8 +177,9 @@ class Nflog final : public BlockedLog {
 
 Result<std::unique_ptr<BlockedLog>> open_nflog(uint16_t group) {
   Socket socket(mnl_socket_open2(NETLINK_NETFILTER, SOCK_CLOEXEC));
-  if (socket == nullptr) return refused(cannot_listen(group), errno);
-  if (mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0) return refused("cannot bind a netlink socket", errno);
+  if (socket == nullptr) return nflog_refused(cannot_listen(group), errno);
+  if (mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0)
+    return nflog_refused("cannot bind a netlink socket", errno);
   auto log = std::make_unique<Nflog>(std::move(socket));
   if (auto done = log->configure(group); !done) return tl::unexpected(done.error());
   return log;

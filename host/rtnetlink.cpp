@@ -17,7 +17,7 @@
 namespace tails::host {
 namespace {
 
-tl::unexpected<Error> refused(const std::string& what, int number) {
+tl::unexpected<Error> netlink_refused(const std::string& what, int number) {
   const char* remedy = "";
   if (number == EPERM) remedy = "Run as root, or with CAP_NET_ADMIN.";
   if (number == EOPNOTSUPP) remedy = "The kernel lacks this kind of interface (CONFIG_VETH; modprobe veth).";
@@ -63,9 +63,9 @@ void Rtnetlink::Close::operator()(mnl_socket* socket) const { mnl_socket_close(s
 
 Result<Rtnetlink> Rtnetlink::open() {
   mnl_socket* socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-  if (socket == nullptr) return refused("cannot open a netlink socket", errno);
+  if (socket == nullptr) return netlink_refused("cannot open a netlink socket", errno);
   Rtnetlink opened(socket);
-  if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0) return refused("cannot bind a netlink socket", errno);
+  if (mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) < 0) return netlink_refused("cannot bind a netlink socket", errno);
   return opened;
 }
 
@@ -83,19 +83,19 @@ Result<std::vector<Item>> dump(mnl_socket* socket, uint32_t& sequence, uint16_t 
     message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
     message->nlmsg_seq = ++sequence;
     mnl_nlmsg_put_extra_header(message, sizeof(Header));
-    if (mnl_socket_sendto(socket, message, message->nlmsg_len) < 0) return refused(what, errno);
+    if (mnl_socket_sendto(socket, message, message->nlmsg_len) < 0) return netlink_refused(what, errno);
 
     std::vector<Item> items;
     std::array<char, 32768> answer{};
     int more = MNL_CB_OK;
     while (more == MNL_CB_OK) {
       const ssize_t size = mnl_socket_recvfrom(socket, answer.data(), answer.size());
-      if (size < 0) return refused(what, errno);
+      if (size < 0) return netlink_refused(what, errno);
       more = mnl_cb_run(answer.data(), static_cast<size_t>(size), sequence, mnl_socket_get_portid(socket), callback,
                         &items);
     }
     if (more == MNL_CB_STOP) return items;
-    if (errno != EINTR || attempt + 1 == kAttempts) return refused(what, errno);
+    if (errno != EINTR || attempt + 1 == kAttempts) return netlink_refused(what, errno);
   }
 }
 
@@ -121,13 +121,14 @@ Result<std::optional<Link>> Rtnetlink::find_link(const InterfaceName& name) {
 Result<void> Rtnetlink::acknowledge(Request& request, const std::string& what) {
   request.message->nlmsg_flags |= NLM_F_ACK;
   request.message->nlmsg_seq = ++sequence_;
-  if (mnl_socket_sendto(socket_.get(), request.message, request.message->nlmsg_len) < 0) return refused(what, errno);
+  if (mnl_socket_sendto(socket_.get(), request.message, request.message->nlmsg_len) < 0)
+    return netlink_refused(what, errno);
   std::array<char, 8192> answer{};
   const ssize_t size = mnl_socket_recvfrom(socket_.get(), answer.data(), answer.size());
-  if (size < 0) return refused(what, errno);
+  if (size < 0) return netlink_refused(what, errno);
   if (mnl_cb_run(answer.data(), static_cast<size_t>(size), sequence_, mnl_socket_get_portid(socket_.get()), nullptr,
                  nullptr) < 0) {
-    return refused(what, errno);
+    return netlink_refused(what, errno);
   }
   return {};
 }

@@ -9,17 +9,9 @@
 #include <charconv>
 
 #include "host/network_namespace.h"
-#include "net/errno_words.h"
+#include "host/refusal.h"
 
 namespace tails::host::sysctl {
-namespace {
-
-tl::unexpected<Error> refused(const std::string& what, int number) {
-  const char* remedy = number == EACCES || number == EPERM || number == EROFS ? "Run as root." : "";
-  return fail(ErrorKind::kRefused, what + ": " + errno_words(number), remedy, number);
-}
-
-}  // namespace
 
 std::optional<std::string> path_of(std::string_view name) {
   const auto is_allowed = [](char c) {

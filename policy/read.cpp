@@ -28,10 +28,10 @@ constexpr std::array kSections = {
     Section{"states", false, false, read_states}, Section{"blocked", false, false, read_blocked},
     Section{"host", false, false, read_host},     Section{"wire", false, false, read_wire},
 };
-constexpr std::array<std::string_view, 13> kKeys = {"schema",  "name", "users",   "tor",       "live",
-                                                    "direct",  "lan",  "service", "namespace", "states",
-                                                    "blocked", "host", "wire"};
-static_assert(kKeys.size() == kSections.size() + 3);
+constexpr std::array<std::string_view, 13> kPolicyKeys = {"schema",  "name", "users",   "tor",       "live",
+                                                          "direct",  "lan",  "service", "namespace", "states",
+                                                          "blocked", "host", "wire"};
+static_assert(kPolicyKeys.size() == kSections.size() + 3);
 
 std::string bracketed(const Section& section) {
   return section.is_list ? fmt::format("[[{}]]", section.key) : fmt::format("[{}]", section.key);
@@ -99,7 +99,7 @@ bool check_schema(const TableReader& file, Report& report) {
 void read_file(const Value& root, ReadingContext& context) {
   if (!check_schema(TableReader(root, context.document, "the policy", {}, context.report), context.report)) return;
   // [added] is for who lists the session's entries; it means nothing here.
-  std::vector<std::string_view> keys(kKeys.begin(), kKeys.end());
+  std::vector<std::string_view> keys(kPolicyKeys.begin(), kPolicyKeys.end());
   if (context.document.is_session) keys.emplace_back("added");
   const TableReader file(root, context.document, "the policy", keys, context.report);
   Policy& policy = context.draft.policy;

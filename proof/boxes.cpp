@@ -9,8 +9,6 @@ namespace {
 
 using namespace ruleset;
 
-constexpr uint64_t kLastPort = Box::kNoPort - 1;
-
 /// Users, destination, source ports, ports: the order in which boxes are made canonical. (Written out: a hundred
 /// thousand are sorted, of which most have the first fields in common.)
 bool stands_before(const Box& a, const Box& b) {
@@ -234,8 +232,8 @@ Box Box::all(Family family) {
 
 Box Box::with_ports(const PortRange& from, const PortRange& to) const {
   Box box = *this;
-  box.source_ports = box.source_ports.meet({from.first, std::min<uint64_t>(from.last, kLastPort)});
-  box.ports = box.ports.meet({to.first, std::min<uint64_t>(to.last, kLastPort)});
+  box.source_ports = box.source_ports.meet({from.first, std::min<uint64_t>(from.last, Box::kLastPort)});
+  box.ports = box.ports.meet({to.first, std::min<uint64_t>(to.last, Box::kLastPort)});
   return box;
 }
 

@@ -20,7 +20,7 @@ bool is_stateless(const Match& match) {
 
 /// What a match asks that cannot be read, as text that is equal exactly for equal questions; empty for a match that is
 /// read in full.
-struct Question {
+struct UnreadQuestion {
   std::string operator()(const TcpMatch& m) const {
     return m.option == 0 ? std::string() : "tcp option " + std::to_string(m.option);
   }
@@ -134,7 +134,7 @@ Unknowns::Unknowns(Family family, std::span<const RuleSet* const> sets, int firs
           };
           for (size_t i = 0; i < rule.matches.size(); ++i) {
             const Match& match = rule.matches[i];
-            const std::string question = std::visit(Question{}, match);
+            const std::string question = std::visit(UnreadQuestion{}, match);
             if (question.empty()) continue;
             const int index = is_stateless(match) ? variable(stateless, question, 1) : variable(remembering, key(i), 1);
             of_match_.emplace(&match, index);

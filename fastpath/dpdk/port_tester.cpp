@@ -18,7 +18,7 @@ using flow_model::Side;
 
 constexpr unsigned kBatch = 32;
 /// Tries to send before the port is said to take no more.
-constexpr unsigned kSendTries = 2000;
+constexpr unsigned kMostTries = 2000;
 /// How long nothing may come before nothing more is believed to come (RFC 2544 has 2 s; these cables are short): some
 /// times the longest that a frame of the trial was under way, between these limits.
 constexpr double kTimesLatency = 10;
@@ -78,7 +78,7 @@ Result<void> PortTester::put(Batch& batch, const bench::FrameTemplate& frame, co
 void PortTester::send(Batch& batch, const auto& receive) {
   for (size_t side = 0; side < 2; ++side) {
     unsigned sent = 0;
-    for (unsigned tries = 0; sent < batch.count[side] && tries < kSendTries; ++tries) {
+    for (unsigned tries = 0; sent < batch.count[side] && tries < kMostTries; ++tries) {
       if (tries != 0) receive();
       sent += ports_[side].send(&batch.frames[side][sent], batch.count[side] - sent);
     }

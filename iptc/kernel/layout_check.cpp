@@ -36,32 +36,40 @@ namespace tails::iptc::kernel {
 static_assert(std::endian::native == std::endian::little, "see cmake/byte_order.cmake");
 static_assert(kNativeAbi.pointer == sizeof(void*) && kNativeAbi.u64_alignment == alignof(xt_counters));
 
-constexpr EntryLayout kV4 = entry_layout(Family::kIpv4);
-static_assert(kV4.source == offsetof(ipt_entry, ip.src) && kV4.destination == offsetof(ipt_entry, ip.dst));
-static_assert(kV4.source_mask == offsetof(ipt_entry, ip.smsk) && kV4.destination_mask == offsetof(ipt_entry, ip.dmsk));
-static_assert(kV4.in == offsetof(ipt_entry, ip.iniface) && kV4.out == offsetof(ipt_entry, ip.outiface));
-static_assert(kV4.in_mask == offsetof(ipt_entry, ip.iniface_mask) &&
-              kV4.out_mask == offsetof(ipt_entry, ip.outiface_mask));
-static_assert(kV4.protocol == offsetof(ipt_entry, ip.proto) && kV4.flags == offsetof(ipt_entry, ip.flags));
-static_assert(kV4.inversions == offsetof(ipt_entry, ip.invflags) && kV4.header_end == sizeof(ipt_ip));
-static_assert(kV4.nfcache == offsetof(ipt_entry, nfcache) && kV4.target_offset == offsetof(ipt_entry, target_offset));
-static_assert(kV4.next_offset == offsetof(ipt_entry, next_offset) && kV4.comefrom == offsetof(ipt_entry, comefrom));
-static_assert(kV4.counters == offsetof(ipt_entry, counters) && kV4.size == sizeof(ipt_entry));
+constexpr EntryLayout kLayoutV4 = entry_layout(Family::kIpv4);
+static_assert(kLayoutV4.source == offsetof(ipt_entry, ip.src) && kLayoutV4.destination == offsetof(ipt_entry, ip.dst));
+static_assert(kLayoutV4.source_mask == offsetof(ipt_entry, ip.smsk) &&
+              kLayoutV4.destination_mask == offsetof(ipt_entry, ip.dmsk));
+static_assert(kLayoutV4.in == offsetof(ipt_entry, ip.iniface) && kLayoutV4.out == offsetof(ipt_entry, ip.outiface));
+static_assert(kLayoutV4.in_mask == offsetof(ipt_entry, ip.iniface_mask) &&
+              kLayoutV4.out_mask == offsetof(ipt_entry, ip.outiface_mask));
+static_assert(kLayoutV4.protocol == offsetof(ipt_entry, ip.proto) && kLayoutV4.flags == offsetof(ipt_entry, ip.flags));
+static_assert(kLayoutV4.inversions == offsetof(ipt_entry, ip.invflags) && kLayoutV4.header_end == sizeof(ipt_ip));
+static_assert(kLayoutV4.nfcache == offsetof(ipt_entry, nfcache) &&
+              kLayoutV4.target_offset == offsetof(ipt_entry, target_offset));
+static_assert(kLayoutV4.next_offset == offsetof(ipt_entry, next_offset) &&
+              kLayoutV4.comefrom == offsetof(ipt_entry, comefrom));
+static_assert(kLayoutV4.counters == offsetof(ipt_entry, counters) && kLayoutV4.size == sizeof(ipt_entry));
 
-constexpr EntryLayout kV6 = entry_layout(Family::kIpv6);
-static_assert(kV6.source == offsetof(ip6t_entry, ipv6.src) && kV6.destination == offsetof(ip6t_entry, ipv6.dst));
-static_assert(kV6.source_mask == offsetof(ip6t_entry, ipv6.smsk) &&
-              kV6.destination_mask == offsetof(ip6t_entry, ipv6.dmsk));
-static_assert(kV6.in == offsetof(ip6t_entry, ipv6.iniface) && kV6.out == offsetof(ip6t_entry, ipv6.outiface));
-static_assert(kV6.in_mask == offsetof(ip6t_entry, ipv6.iniface_mask) &&
-              kV6.out_mask == offsetof(ip6t_entry, ipv6.outiface_mask));
-static_assert(kV6.protocol == offsetof(ip6t_entry, ipv6.proto) && kV6.tos == offsetof(ip6t_entry, ipv6.tos));
-static_assert(kV6.flags == offsetof(ip6t_entry, ipv6.flags) && kV6.inversions == offsetof(ip6t_entry, ipv6.invflags));
-static_assert(kV6.header_end == sizeof(ip6t_ip6) && kV6.nfcache == offsetof(ip6t_entry, nfcache));
-static_assert(kV6.target_offset == offsetof(ip6t_entry, target_offset) &&
-              kV6.next_offset == offsetof(ip6t_entry, next_offset));
-static_assert(kV6.comefrom == offsetof(ip6t_entry, comefrom) && kV6.counters == offsetof(ip6t_entry, counters));
-static_assert(kV6.size == sizeof(ip6t_entry));
+constexpr EntryLayout kLayoutV6 = entry_layout(Family::kIpv6);
+static_assert(kLayoutV6.source == offsetof(ip6t_entry, ipv6.src) &&
+              kLayoutV6.destination == offsetof(ip6t_entry, ipv6.dst));
+static_assert(kLayoutV6.source_mask == offsetof(ip6t_entry, ipv6.smsk) &&
+              kLayoutV6.destination_mask == offsetof(ip6t_entry, ipv6.dmsk));
+static_assert(kLayoutV6.in == offsetof(ip6t_entry, ipv6.iniface) &&
+              kLayoutV6.out == offsetof(ip6t_entry, ipv6.outiface));
+static_assert(kLayoutV6.in_mask == offsetof(ip6t_entry, ipv6.iniface_mask) &&
+              kLayoutV6.out_mask == offsetof(ip6t_entry, ipv6.outiface_mask));
+static_assert(kLayoutV6.protocol == offsetof(ip6t_entry, ipv6.proto) &&
+              kLayoutV6.tos == offsetof(ip6t_entry, ipv6.tos));
+static_assert(kLayoutV6.flags == offsetof(ip6t_entry, ipv6.flags) &&
+              kLayoutV6.inversions == offsetof(ip6t_entry, ipv6.invflags));
+static_assert(kLayoutV6.header_end == sizeof(ip6t_ip6) && kLayoutV6.nfcache == offsetof(ip6t_entry, nfcache));
+static_assert(kLayoutV6.target_offset == offsetof(ip6t_entry, target_offset) &&
+              kLayoutV6.next_offset == offsetof(ip6t_entry, next_offset));
+static_assert(kLayoutV6.comefrom == offsetof(ip6t_entry, comefrom) &&
+              kLayoutV6.counters == offsetof(ip6t_entry, counters));
+static_assert(kLayoutV6.size == sizeof(ip6t_entry));
 
 static_assert(kInterfaceSize == IFNAMSIZ && kExtensionNameSize == XT_EXTENSION_MAXNAMELEN &&
               kTableNameSize == XT_TABLE_MAXNAMELEN && kErrorNameSize == XT_FUNCTION_MAXNAMELEN &&

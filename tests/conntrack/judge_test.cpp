@@ -8,6 +8,7 @@
 #include "policy/decide.h"
 #include "policy/lower.h"
 #include "policy/read.h"
+#include "tests/conntrack/addresses.h"
 #include "tests/conntrack/fake_routing.h"
 #include "tests/policy/fixed_environment.h"
 
@@ -19,9 +20,7 @@ constexpr Uid kTor{107};
 constexpr Uid kClearnet{110};
 constexpr Uid kApt{42};
 
-constexpr IpAddress kHost = IpAddress::v4(192, 0, 2, 10);
 constexpr IpAddress kOldHost = IpAddress::v4(192, 0, 2, 66);
-constexpr IpAddress kInternet = IpAddress::v4(198, 51, 100, 7);
 constexpr IpAddress kLan = IpAddress::v4(192, 168, 50, 1);
 constexpr IpAddress kAutomap = IpAddress::v4(127, 192, 0, 5);
 constexpr IpAddress kClearnetGuest = IpAddress::v4(10, 200, 1, 18);

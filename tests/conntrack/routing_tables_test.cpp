@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "ruleset/cuts.h"
+#include "tests/conntrack/addresses.h"
 #include "tests/conntrack/messages.h"
 
 namespace tails::conntrack {
@@ -17,7 +18,6 @@ using ::testing::IsEmpty;
 using ::testing::Not;
 
 constexpr IpAddress kNet = IpAddress::v4(192, 0, 2, 0);
-constexpr IpAddress kHost = IpAddress::v4(192, 0, 2, 10);
 constexpr IpAddress kNetV6 = IpAddress::v6(0x20010db800000000, 0);
 
 struct RouteTo {

@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include "tests/conntrack/addresses.h"
 #include "tests/conntrack/messages.h"
 
 namespace tails::conntrack {
@@ -13,8 +14,6 @@ namespace {
 
 using tails::testing::WrittenMessage;
 
-constexpr IpAddress kHost = IpAddress::v4(192, 0, 2, 10);
-constexpr IpAddress kInternet = IpAddress::v4(198, 51, 100, 7);
 constexpr IpAddress kHostV6 = IpAddress::v6(0x20010db800000000, 0x10);
 /// ::ffff:192.0.2.10
 constexpr IpAddress kMappedHost = IpAddress::v6(0, 0xFFFFC000020A);

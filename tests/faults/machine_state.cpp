@@ -17,6 +17,7 @@
 #include "host/sysctl.h"
 #include "iptc/stepper.h"
 #include "iptc/transaction.h"
+#include "tests/faults/contents.h"
 
 namespace tails::faults {
 namespace {
@@ -26,12 +27,6 @@ using iptc::kernel::RawTable;
 
 constexpr const char* kFile = "file ";
 constexpr const char* kSysctl = "sysctl ";
-
-std::string contents(const files::path& path) {
-  std::ostringstream text;
-  text << std::ifstream(path, std::ios::binary).rdbuf();
-  return text.str();
-}
 
 /// What is of no account: locks are empty, and /run/netns speaks by its names.
 bool is_of_account(const std::string& name) { return name != "lock" && name != "xtables.lock" && name != "netns"; }

@@ -9,6 +9,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "tests/faults/contents.h"
+
 namespace tails::faults {
 namespace {
 
@@ -33,12 +35,6 @@ std::string text(pid_t process, unsigned long address) {
     all += part.substr(0, end);
     if (part.empty() || end != std::string::npos) return all;
   }
-}
-
-std::string contents(const std::filesystem::path& path) {
-  std::ostringstream all;
-  all << std::ifstream(path, std::ios::binary).rdbuf();
-  return all.str();
 }
 
 std::string as_folder(std::string path) {

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/iptc/made_rule.h"
+
 namespace tails::iptc {
 namespace {
 
@@ -11,14 +13,6 @@ using ruleset::Match;
 using ruleset::Rule;
 using ruleset::Table;
 using ruleset::TableName;
-
-Rule rule(ruleset::Target target, std::vector<Match> matches = {}, uint8_t protocol = 0) {
-  Rule made;
-  made.header.protocol = protocol;
-  made.matches = std::move(matches);
-  made.target = std::move(target);
-  return made;
-}
 
 Rule rule_if(Match match, uint8_t protocol = 0) { return rule(Accept{}, {std::move(match)}, protocol); }
 

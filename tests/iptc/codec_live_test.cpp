@@ -9,14 +9,6 @@
 namespace tails::iptc {
 namespace {
 
-struct Case {
-  Family family;
-  std::string_view table;
-  std::string_view text;
-};
-
-void PrintTo(const Case& c, std::ostream* out) { *out << (c.family == Family::kIpv4 ? "IPv4 " : "IPv6 ") << c.table; }
-
 class CodecLive : public LiveTest, public testing::WithParamInterface<Case> {};
 
 bool has_opaque(const ruleset::Rule& rule) {

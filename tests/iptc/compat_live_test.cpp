@@ -23,13 +23,6 @@ namespace {
 
 using kernel::kI386;
 
-struct Case {
-  Family family;
-  std::string_view table;
-  std::string_view text;
-};
-void PrintTo(const Case& c, std::ostream* out) { *out << (c.family == Family::kIpv4 ? "IPv4 " : "IPv6 ") << c.table; }
-
 class Compat : public LiveTest, public testing::WithParamInterface<Case> {};
 
 /// struct ipt_getinfo, the same in every layout.

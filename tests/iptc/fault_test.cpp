@@ -26,11 +26,11 @@ struct Switch {
 void PrintTo(const Switch& s, std::ostream* out) { *out << s.from << " to " << s.to; }
 
 /// One machine, put into its first state by our own transaction where that is a policy.
-struct Machine {
+struct MachineInState {
   kernel::MemoryKernel kernel;
   MemoryFiles files;
 
-  explicit Machine(const State& first) {
+  explicit MachineInState(const State& first) {
     if (first.policy || first.name == "lockdown") {
       const auto done = commit({kernel, files}, first.rules, {});
       EXPECT_TRUE(done);
@@ -74,12 +74,12 @@ class Faults : public ::testing::TestWithParam<Switch> {
     options_.lockdown = policy::lockdown();
     options_.policy = after_.name;
     {
-      Machine machine(before_);
+      MachineInState machine(before_);
       old_rules_ = read_all(machine.kernel);
       old_tables_ = tables_of(machine.kernel);
     }
     {
-      Machine machine(before_);
+      MachineInState machine(before_);
       EXPECT_TRUE(commit({machine.kernel, machine.files}, after_.rules, options_));
       new_rules_ = read_all(machine.kernel);
       new_tables_ = tables_of(machine.kernel);
@@ -94,7 +94,7 @@ class Faults : public ::testing::TestWithParam<Switch> {
 
   /// What each call of the undisturbed transaction can fail with.
   std::vector<std::vector<int>> possible_errors() {
-    Machine machine(before_);
+    MachineInState machine(before_);
     FaultClock clock;
     FaultyKernel kernel(machine.kernel, clock);
     FaultyFiles files(machine.files, clock);
@@ -110,7 +110,7 @@ class Faults : public ::testing::TestWithParam<Switch> {
     }
   }
 
-  void expect_next_one_finishes(Machine& machine) {
+  void expect_next_one_finishes(MachineInState& machine) {
     machine.files.close_all();
     const auto next = commit({machine.kernel, machine.files}, after_.rules, options_);
     ASSERT_TRUE(next) << next.error().message;
@@ -119,7 +119,7 @@ class Faults : public ::testing::TestWithParam<Switch> {
   }
 
   void inject(const Fault& fault) {
-    Machine machine(before_);
+    MachineInState machine(before_);
     FaultClock clock(fault);
     FaultyKernel kernel(machine.kernel, clock);
     FaultyFiles files(machine.files, clock);
@@ -239,7 +239,7 @@ TEST(KeeperFaults, KilledAtEachCallOfAnApplyTheKeeperBringsTheStateBeforeBack) {
   std::vector<std::vector<int>> possible;
   Tables old_tables, new_tables;
   {
-    Machine machine(before);
+    MachineInState machine(before);
     old_tables = tables_of(machine.kernel);
     FaultClock clock;
     FaultyKernel kernel(machine.kernel, clock);
@@ -252,7 +252,7 @@ TEST(KeeperFaults, KilledAtEachCallOfAnApplyTheKeeperBringsTheStateBeforeBack) {
   for (size_t call = 0; call < possible.size(); ++call) {
     for (const auto kind : {Fault::Kind::kDieBefore, Fault::Kind::kDieAfter}) {
       SCOPED_TRACE("killed at call " + std::to_string(call));
-      Machine machine(before);
+      MachineInState machine(before);
       FaultClock clock(Fault{call, kind, 0, false});
       FaultyKernel kernel(machine.kernel, clock);
       FaultyFiles files(machine.files, clock);

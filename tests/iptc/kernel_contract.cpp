@@ -7,6 +7,7 @@
 
 #include "iptc/encode.h"
 #include "iptc/kernel/entry.h"
+#include "tests/iptc/made_rule.h"
 
 namespace tails::iptc {
 
@@ -29,14 +30,6 @@ kernel::RawTable KernelContract::read(Family family, std::string_view table) {
 }
 
 namespace {
-
-ruleset::Rule rule(ruleset::Target target, std::vector<ruleset::Match> matches = {}, uint8_t protocol = 0) {
-  ruleset::Rule result;
-  result.header.protocol = protocol;
-  result.matches = std::move(matches);
-  result.target = std::move(target);
-  return result;
-}
 
 /// A filter table with these rules in OUTPUT, and user chains with theirs.
 kernel::RawTable filter(Family family, std::vector<ruleset::Rule> output,

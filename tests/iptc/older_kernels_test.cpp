@@ -11,6 +11,7 @@
 #include "policy/lower.h"
 #include "policy/lower_owner_tags.h"
 #include "tests/iptc/everything.h"
+#include "tests/iptc/made_rule.h"
 #include "tests/iptc/memory_files.h"
 #include "tests/iptc/states.h"
 #include "tests/policy/generators.h"
@@ -180,14 +181,6 @@ int put(KernelLine line, Family family, TableName name, std::string_view chain, 
   if (!before) return before.error().system_errno;
   const auto done = kernel.replace(*wanted, *before);
   return done ? 0 : done.error().system_errno;
-}
-
-ruleset::Rule rule(ruleset::Target target, std::vector<ruleset::Match> matches = {}, uint8_t number = 0) {
-  ruleset::Rule result;
-  result.header.protocol = number;
-  result.matches = std::move(matches);
-  result.target = std::move(target);
-  return result;
 }
 
 TEST(Lines, RefuseWhatCameLater) {

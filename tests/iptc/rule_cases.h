@@ -1,7 +1,10 @@
 #pragma once
 
 #include <array>
+#include <ostream>
 #include <string_view>
+
+#include "net/address.h"
 
 /// Rules in iptables-save's own form, one for each option of each extension that we write: what the real tools make of
 /// them must come through decoder and encoder unharmed.
@@ -200,5 +203,15 @@ inline constexpr std::string_view kForeignV4 = R"(*filter
 -A OUTPUT -j CONNMARK --set-xmark 0x1/0xff --left-shift-mark 2
 COMMIT
 )";
+
+/// What a test of one table's rules has as its parameter.
+struct Case {
+  Family family;
+  std::string_view table;
+  std::string_view text;
+};
+inline void PrintTo(const Case& c, std::ostream* out) {
+  *out << (c.family == Family::kIpv4 ? "IPv4 " : "IPv6 ") << c.table;
+}
 
 }  // namespace tails::iptc

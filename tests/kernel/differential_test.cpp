@@ -14,10 +14,10 @@
 #include "tests/kernel/harness/flow_entry.h"
 #include "tests/kernel/harness/sender.h"
 #include "tests/kernel/kernel_test.h"
-#include "tests/kernel/mutants.h"
 #include "tests/kernel/near_rules.h"
 #include "tests/kernel/profile.h"
 #include "tests/kernel/programs.h"
+#include "tests/kernel/wrong_rules.h"
 
 namespace tails::testbed {
 namespace {
@@ -253,7 +253,7 @@ TEST_P(Differential, NoticesARuleThatIsALittleWrong) {
   for (const Round& round : rounds_) {
     for (const Sighting& sighting : round.seen) truths.push_back(truth.explain(sighting.packet));
   }
-  const auto is_noticed = [&](const Mutant& mutant) {
+  const auto is_noticed = [&](const WrongRule& mutant) {
     const Evaluator evaluator(mutant.rules);
     auto truth_of_packet = truths.begin();
     for (const Round& round : rounds_) {
@@ -267,7 +267,7 @@ TEST_P(Differential, NoticesARuleThatIsALittleWrong) {
   };
   std::string unnoticed;
   size_t unnoticed_count = 0, mutant_count = 0;
-  for (const Mutant& mutant : mutants_of(rules_)) {
+  for (const WrongRule& mutant : wrong_rules_of(rules_)) {
     // A second lock: only packets that OUTPUT let pass come in by ::1, and from a cable the kernel takes none.
     if (mutant.family == Family::kIpv6 && mutant.chain == "INPUT") continue;
     ++mutant_count;

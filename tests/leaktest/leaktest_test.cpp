@@ -20,8 +20,8 @@
 #include "tests/kernel/harness/flow_entry.h"
 #include "tests/kernel/harness/scratch_directory.h"
 #include "tests/kernel/kernel_test.h"
-#include "tests/kernel/mutants.h"
 #include "tests/kernel/profile.h"
+#include "tests/kernel/wrong_rules.h"
 #include "tests/leaktest/faults.h"
 
 namespace tails::leaktest {
@@ -179,11 +179,11 @@ TEST_F(LeakTests, FindsMostMutants) {
   auto test = LeakTest::prepare(*policy, false);
   TAILS_ASSERT_OK(test);
   size_t found = 0;
-  const std::vector<testbed::Mutant> mutants = testbed::mutants_of(machine.host);
+  const std::vector<testbed::WrongRule> mutants = testbed::wrong_rules_of(machine.host);
   const size_t step = which_faults() == "mutants" ? 1 : 97;
   size_t tried = 0;
   for (size_t i = 0; i < mutants.size(); i += step) {
-    const testbed::Mutant& mutant = mutants[i];
+    const testbed::WrongRule& mutant = mutants[i];
     ++tried;
     ruleset::Machine wrong = machine;
     wrong.host = mutant.rules;

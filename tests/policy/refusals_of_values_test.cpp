@@ -8,7 +8,7 @@ namespace tails::testing {
 namespace {
 
 // clang-format off
-constexpr std::array kCases = {
+constexpr std::array kCasesOfValues = {
     RefusalCase{"UnknownProtocolWithANearOne", SERVICE R"(ports = ["tpc/9050"]
 )", R"(policy.toml:5:11: "tpc/9050" does not start with a protocol
     5 | ports = ["tpc/9050"]
@@ -456,6 +456,6 @@ pass = ["arp", "dns"]
 
 }  // namespace
 
-INSTANTIATE_TEST_SUITE_P(Values, Refusal, ::testing::ValuesIn(kCases), name_of);
+INSTANTIATE_TEST_SUITE_P(Values, Refusal, ::testing::ValuesIn(kCasesOfValues), name_of);
 
 }  // namespace tails::testing

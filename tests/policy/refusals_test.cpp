@@ -10,7 +10,7 @@ namespace tails::testing {
 namespace {
 
 // clang-format off
-constexpr std::array kCases = {
+constexpr std::array kCasesOfForm = {
     RefusalCase{"UnknownTable", R"([tro]
 )", R"(policy.toml:2:2: unknown key "tro" in the policy
     2 | [tro]
@@ -239,6 +239,6 @@ TEST_P(Refusal, SaysWhereAndWhatAndHowOn) {
   EXPECT_EQ(render(reading.diagnostics) + "\n", GetParam().said);
 }
 
-INSTANTIATE_TEST_SUITE_P(Form, Refusal, ::testing::ValuesIn(kCases), name_of);
+INSTANTIATE_TEST_SUITE_P(Form, Refusal, ::testing::ValuesIn(kCasesOfForm), name_of);
 
 }  // namespace tails::testing

@@ -1,4 +1,4 @@
-#include "tests/kernel/mutants.h"
+#include "tests/kernel/wrong_rules.h"
 
 #include <algorithm>
 #include <functional>
@@ -123,8 +123,8 @@ void change_matches(const Rule& rule, bool comes_after_established, std::vector<
 
 }  // namespace
 
-std::vector<Mutant> mutants_of(const RuleSet& rules) {
-  std::vector<Mutant> mutants;
+std::vector<WrongRule> wrong_rules_of(const RuleSet& rules) {
+  std::vector<WrongRule> wrong_rules;
   for (size_t t = 0; t < rules.tables.size(); ++t) {
     const Table& table = rules.tables[t];
     for (size_t c = 0; c < table.chains.size(); ++c) {
@@ -135,15 +135,15 @@ std::vector<Mutant> mutants_of(const RuleSet& rules) {
         change_header(rule, changes);
         change_matches(rule, table.chains[c].name == "INPUT" && r > 0, changes);
         for (const Change& change : changes) {
-          Mutant mutant{table.family, table.chains[c].name,
-                        change.name + ": " + write_rule(table.family, table.chains[c].name, rule), rules};
-          change.apply(mutant.rules.tables[t].chains[c].rules[r]);
-          mutants.push_back(std::move(mutant));
+          WrongRule wrong{table.family, table.chains[c].name,
+                          change.name + ": " + write_rule(table.family, table.chains[c].name, rule), rules};
+          change.apply(wrong.rules.tables[t].chains[c].rules[r]);
+          wrong_rules.push_back(std::move(wrong));
         }
       }
     }
   }
-  return mutants;
+  return wrong_rules;
 }
 
 }  // namespace tails::testbed
