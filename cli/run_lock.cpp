@@ -10,6 +10,8 @@
 
 #include <fmt/format.h>
 
+#include "cli/progress.h"
+
 namespace tails::cli {
 
 RunLock::~RunLock() {
@@ -22,6 +24,7 @@ Result<RunLock> RunLock::take(std::chrono::milliseconds wait) {
   RunLock lock(::open("/run/tails-iptc/lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (lock.descriptor_ < 0) return lock;
   const auto deadline = std::chrono::steady_clock::now() + wait;
+  bool waits = false;
   while (::flock(lock.descriptor_, LOCK_EX | LOCK_NB) != 0) {
     if (errno == EINTR) continue;
     if (errno != EWOULDBLOCK) return lock;
@@ -31,8 +34,11 @@ Result<RunLock> RunLock::take(std::chrono::milliseconds wait) {
                               std::chrono::duration_cast<std::chrono::seconds>(wait).count()),
                   "Try again, or wait longer: --wait SECONDS.", EWOULDBLOCK);
     }
+    if (!waits) progress::stage("Waiting for another tails-iptc");
+    waits = true;
     std::this_thread::sleep_for(kPause);
   }
+  if (waits) progress::end();
   return lock;
 }
 

@@ -143,25 +143,30 @@ class Screen(unittest.TestCase):
                 self.assertEqual(terminal.broken, 0)
 
     def test_who_waits_is_told_what_for(self):
-        command = [PROGRAM, "--user-map", ACCOUNTS, "--policy", "/run/policy.toml", "--wait", "20", "apply"]
-        with open("/run/xtables.lock", "w", encoding="utf-8") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            child, end = pty.fork()
-            if child == 0:
-                os.environ["TERM"] = "xterm"
-                os.execv(command[0], command)
-            shown = ""
-            try:
-                while True:
-                    shown += os.read(end, 4096).decode(errors="replace")
-                    if "Putting the rules in place" in shown:
-                        fcntl.flock(lock, fcntl.LOCK_UN)
-            except OSError:  # the program has gone
-                pass
-            os.close(end)
-            self.assertIn("Putting the rules in place", shown)
-            self.assertIn("is in force already", shown)
-            self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
+        for path, words in (("/run/xtables.lock", "Putting the rules in place"),
+                            ("/run/tails-iptc/lock", "Waiting for another tails-iptc")):
+            with self.subTest(path=path), open(path, "w", encoding="utf-8") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                child, end = pty.fork()
+                if child == 0:
+                    os.environ["TERM"] = "xterm"
+                    os.execv(PROGRAM, [PROGRAM, "--user-map", ACCOUNTS, "--policy", "/run/policy.toml", "--wait", "20", "apply"])
+                shown = ""
+                try:
+                    while True:
+                        shown += os.read(end, 4096).decode(errors="replace")
+                        if words in shown:
+                            fcntl.flock(lock, fcntl.LOCK_UN)
+                except OSError:  # the program has gone
+                    pass
+                os.close(end)
+                self.assertIn(words, shown)
+                self.assertIn("is in force already", shown)
+                # What it waited for is taken away again.
+                terminal = Terminal(80, 24)
+                terminal.feed(shown)
+                self.assertNotIn("…", "".join(terminal.lines))
+                self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
 
     def test_second_reader_is_told_why(self):
         child, end = self.start(80, 24)
