@@ -63,6 +63,10 @@ endif()
 # take half as long; no file is then shown to include all that it uses, so that what is shipped is compiled apart.
 set(TAILS_COMPILE_TOGETHER nothing CACHE STRING "nothing, tests or everything: whose files are compiled several at a time")
 set(CMAKE_UNITY_BUILD_BATCH_SIZE 8)
-if(NOT TAILS_COMPILE_TOGETHER STREQUAL "nothing")
-  add_compile_options("$<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-subobject-linkage;-Wno-shadow>")  # both take each file for a header
-endif()
+
+# tails_compile_together(): so it is for the folders that are added from here on.
+macro(tails_compile_together)
+  set(CMAKE_UNITY_BUILD ON)
+  # Both take each file for a header.
+  add_compile_options("$<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-subobject-linkage;-Wno-shadow>")
+endmacro()
