@@ -150,7 +150,8 @@ class Screen(unittest.TestCase):
                 child, end = pty.fork()
                 if child == 0:
                     os.environ["TERM"] = "xterm"
-                    os.execv(PROGRAM, [PROGRAM, "--user-map", ACCOUNTS, "--policy", "/run/policy.toml", "--wait", "20", "apply"])
+                    os.execv(PROGRAM, [PROGRAM, "--user-map", ACCOUNTS, "--policy", "/run/policy.toml", "--wait", "20",
+                                       "apply"])
                 shown = ""
                 try:
                     while True:
