@@ -5,8 +5,6 @@
 namespace tails::iptc {
 namespace {
 
-constexpr Port kLastPort = 65535;
-
 /// The same ports as ranges that do not meet, in order.
 std::vector<PortRange> merged(std::vector<PortRange> ranges) {
   // The kernel compares "first <= port && port <= last": a range that is upside down holds nothing.

@@ -11,12 +11,12 @@ namespace tails::leaktest {
 namespace {
 
 /// Source ports that name a case; outside the kernel's own choice (ip_local_port_range).
-constexpr Port kFirstPort = 33000;
-constexpr Port kLastPort = 60999;
+constexpr Port kFirstCasePort = 33000;
+constexpr Port kLastCasePort = 60999;
 
 }  // namespace
 
-Draft::Draft(const policy::Policy& policy) : policy_(policy), places_(places_of(policy)), next_port_(kFirstPort) {
+Draft::Draft(const policy::Policy& policy) : policy_(policy), places_(places_of(policy)), next_port_(kFirstCasePort) {
   for (const Place& place : places_) {
     service_ports_.insert(place.tcp.begin(), place.tcp.end());
     service_ports_.insert(place.udp.begin(), place.udp.end());
@@ -30,8 +30,8 @@ void Draft::add(Case attempt) {
     while (service_ports_.contains(next_port_)) ++next_port_;
     attempt.source.port = next_port_;
     // Past the last port the numbers begin again, in a later round: no two cases of one have the same.
-    next_port_ = next_port_ >= kLastPort ? kFirstPort : static_cast<Port>(next_port_ + 1);
-    if (next_port_ == kFirstPort) round_ = plan_.rounds++;
+    next_port_ = next_port_ >= kLastCasePort ? kFirstCasePort : static_cast<Port>(next_port_ + 1);
+    if (next_port_ == kFirstCasePort) round_ = plan_.rounds++;
     attempt.round = round_;
   }
   plan_.cases.push_back(std::move(attempt));

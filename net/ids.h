@@ -27,15 +27,16 @@ struct Mark {
 
 /// A transport port, host byte order.
 using Port = uint16_t;
+inline constexpr Port kLastPort = 65535;
 
 /// Ports `first`..`last`, both included, host byte order. The default is every port.
 struct PortRange {
   Port first = 0;
-  Port last = 65535;
+  Port last = kLastPort;
 
   static constexpr PortRange one(Port port) { return {port, port}; }
   [[nodiscard]] constexpr bool contains(Port port) const { return first <= port && port <= last; }
-  [[nodiscard]] constexpr bool is_any() const { return first == 0 && last == 65535; }
+  [[nodiscard]] constexpr bool is_any() const { return first == 0 && last == kLastPort; }
   friend constexpr auto operator<=>(const PortRange&, const PortRange&) = default;
 };
 

@@ -232,8 +232,8 @@ Box Box::all(Family family) {
 
 Box Box::with_ports(const PortRange& from, const PortRange& to) const {
   Box box = *this;
-  box.source_ports = box.source_ports.meet({from.first, std::min<uint64_t>(from.last, Box::kLastPort)});
-  box.ports = box.ports.meet({to.first, std::min<uint64_t>(to.last, Box::kLastPort)});
+  box.source_ports = box.source_ports.meet({from.first, std::min<uint64_t>(from.last, kLastPort)});
+  box.ports = box.ports.meet({to.first, std::min<uint64_t>(to.last, kLastPort)});
   return box;
 }
 

@@ -32,7 +32,7 @@ struct Box {
   /// A packet without an owner, and a later fragment, which has no ports, are a number of their own behind the last
   /// one.
   static constexpr uint64_t kNoUser = uint64_t{1} << 32;
-  static constexpr uint64_t kLastPort = 0xFFFF, kNoPort = kLastPort + 1;
+  static constexpr uint64_t kNoPort = uint64_t{kLastPort} + 1;
 
   Interval users{0, kNoUser};
   Prefix destination;

@@ -12,7 +12,6 @@ namespace {
 
 using namespace ruleset;
 
-constexpr uint64_t kHighestPort = 65535;
 constexpr uint64_t kLastId = 0xFFFFFFFF;
 constexpr uint64_t kLastProtocol = 255;
 constexpr Port kDnsPort = 53;
@@ -50,12 +49,12 @@ class Collector {
   }
 
   void add(const policy::Policy& policy, Granularity::Services services) {
-    one(destination_ports_, kDnsPort, kHighestPort);
+    one(destination_ports_, kDnsPort, kLastPort);
     if (policy.tor) {
       user(policy.tor->user);
       grants(policy.tor->out);
       for (const auto& port : {policy.tor->trans_port, policy.tor->dns_port}) {
-        if (port) one(destination_ports_, *port, kHighestPort);
+        if (port) one(destination_ports_, *port, kLastPort);
       }
       if (policy.tor->automap) network(*policy.tor->automap);
     }
@@ -71,7 +70,7 @@ class Collector {
       if (service.at.family != family_) continue;
       network(Prefix::host(service.at));
       grants(service.ports);
-      for (const PortRange& range : service.from) cut(source_ports_, range.first, range.last, kHighestPort);
+      for (const PortRange& range : service.from) cut(source_ports_, range.first, range.last, kLastPort);
       for (const policy::User& one : service.allow) user(one);
       for (const policy::User& one : service.deny) user(one);
     }
@@ -88,8 +87,8 @@ class Collector {
     return {{std::move(addresses_), Number::of(all)},
             {std::move(uids_), {0, kLastId}},
             {std::move(gids_), {0, kLastId}},
-            {std::move(source_ports_), {0, kHighestPort}},
-            {std::move(destination_ports_), {0, kHighestPort}},
+            {std::move(source_ports_), {0, kLastPort}},
+            {std::move(destination_ports_), {0, kLastPort}},
             {std::move(protocols_), {0, kLastProtocol}}};
   }
 
@@ -110,7 +109,7 @@ class Collector {
   void user(const policy::User& user) { one(uids_, user.uid.value, kLastId); }
   void grants(std::span<const policy::PortGrant> grants) {
     for (const policy::PortGrant& grant : grants)
-      cut(destination_ports_, grant.ports.first, grant.ports.last, kHighestPort);
+      cut(destination_ports_, grant.ports.first, grant.ports.last, kLastPort);
   }
 
   Family family_;
