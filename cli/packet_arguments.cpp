@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <memory>
 
 #include <fmt/format.h>
@@ -29,22 +28,6 @@ Result<IpAddress> address(const Arguments& arguments, std::string_view option) {
   const std::optional<IpAddress> parsed = IpAddress::parse(text);
   if (!parsed) return misused(fmt::format("{} takes an IPv4 or IPv6 address, not \"{}\"", option, text));
   return *parsed;
-}
-
-/// "3/3", or "8" for code 0.
-std::optional<std::pair<uint8_t, uint8_t>> parse_icmp(std::string_view text) {
-  const auto number = [](std::string_view part) -> std::optional<uint8_t> {
-    uint8_t value = 0;
-    const auto [end, problem] = std::from_chars(part.data(), part.data() + part.size(), value);
-    if (problem != std::errc{} || end != part.data() + part.size()) return std::nullopt;
-    return value;
-  };
-  const size_t slash = text.find('/');
-  const auto type = number(text.substr(0, slash));
-  const auto code =
-      slash == std::string_view::npos ? std::optional<uint8_t>(uint8_t{0}) : number(text.substr(slash + 1));
-  if (!type || !code) return std::nullopt;
-  return std::pair(*type, *code);
 }
 
 /// Fills in what the destination tells: output interface, source address, kind of destination.
@@ -104,7 +87,7 @@ Result<void> read_transport(const Arguments& arguments, Packet& packet) {
     constexpr std::string_view kEcho = "8/0";
     constexpr std::string_view kEchoV6 = "128/0";
     const std::string_view text = type.value_or(is_v4 ? kEcho : kEchoV6);
-    const auto icmp = parse_icmp(text);
+    const auto icmp = parse_icmp_type(text);
     if (!icmp) return misused(fmt::format("--type takes TYPE/CODE, two numbers to 255, not \"{}\"", text));
     std::tie(packet.icmp_type, packet.icmp_code) = *icmp;
   } else if (type) {

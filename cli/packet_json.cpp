@@ -88,15 +88,9 @@ std::optional<AddressType> parse_type(std::string_view word) {
   return std::nullopt;
 }
 
-/// "3/3".
+/// "3/3"; a document says the code too.
 std::optional<std::pair<uint8_t, uint8_t>> icmp_type_and_code(std::string_view word) {
-  std::pair<uint8_t, uint8_t> icmp;
-  const char* end = word.data() + word.size();
-  const auto type = std::from_chars(word.data(), end, icmp.first);
-  if (type.ec != std::errc{} || type.ptr == end || *type.ptr != '/') return std::nullopt;
-  const auto code = std::from_chars(type.ptr + 1, end, icmp.second);
-  if (code.ec != std::errc{} || code.ptr != end) return std::nullopt;
-  return icmp;
+  return word.find('/') == std::string_view::npos ? std::nullopt : parse_icmp_type(word);
 }
 
 /// "127.0.0.1:9040", "[::1]:4101".

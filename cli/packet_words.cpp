@@ -67,6 +67,21 @@ std::optional<ConnState> parse_state(std::string_view text) {
   return std::nullopt;
 }
 
+std::optional<std::pair<uint8_t, uint8_t>> parse_icmp_type(std::string_view text) {
+  const auto number = [](std::string_view part) -> std::optional<uint8_t> {
+    uint8_t value = 0;
+    const auto [end, problem] = std::from_chars(part.data(), part.data() + part.size(), value);
+    if (problem != std::errc{} || end != part.data() + part.size()) return std::nullopt;
+    return value;
+  };
+  const size_t slash = text.find('/');
+  const auto type = number(text.substr(0, slash));
+  const auto code =
+      slash == std::string_view::npos ? std::optional<uint8_t>(uint8_t{0}) : number(text.substr(slash + 1));
+  if (!type || !code) return std::nullopt;
+  return std::pair(*type, *code);
+}
+
 std::string flags_text(uint8_t flags) {
   constexpr std::array<std::string_view, 8> kNames{"FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"};
   std::string text;

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "net/packet.h"
 
@@ -20,6 +21,8 @@ std::string_view hook_text(Hook hook);
 std::string_view state_text(ConnState state);
 /// Upper or lower case.
 std::optional<ConnState> parse_state(std::string_view text);
+/// Type and code: "3/3", or "8" for code 0.
+std::optional<std::pair<uint8_t, uint8_t>> parse_icmp_type(std::string_view text);
 /// "SYN", "SYN,ACK"; "none" for no flag.
 std::string flags_text(uint8_t flags);
 /// "UNICAST", "LOCAL", …
