@@ -1,13 +1,16 @@
 #pragma once
 
 #include <linux/netlink.h>
+#include <sys/socket.h>
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <span>
 #include <vector>
 
+#include "net/address.h"
 #include "net/result.h"
 
 namespace tails::conntrack {
@@ -17,6 +20,9 @@ enum class Errno : int {};
 
 /// "permission denied (EPERM)".
 std::string words(Errno error);
+
+/// The family as messages have it, in nfgen_family and rtm_family.
+constexpr uint8_t wire_family(Family family) { return family == Family::kIpv4 ? AF_INET : AF_INET6; }
 
 /// A netlink request, built with libmnl in a buffer of its own. One message of up to 512 bytes.
 class Request {

@@ -13,8 +13,6 @@
 namespace tails::conntrack {
 namespace {
 
-uint8_t wire_family(Family family) { return family == Family::kIpv4 ? AF_INET : AF_INET6; }
-
 void put_address(Request& request, uint16_t type, const IpAddress& address) {
   std::array<std::byte, 16> wire{};
   address.to_wire(wire.data());

@@ -21,8 +21,6 @@ using netlink::message_payload;
 
 constexpr uint16_t message_type(int message) { return static_cast<uint16_t>(NFNL_SUBSYS_CTNETLINK << 8 | message); }
 
-constexpr uint8_t wire_family(Family family) { return family == Family::kIpv4 ? AF_INET : AF_INET6; }
-
 // Bits of CTA_FILTER_ORIG_FLAGS. The kernel keeps the list in net/netfilter/nf_internals.h, outside its API
 // headers; libnetfilter_conntrack has its own copy too.
 namespace filter_flag {

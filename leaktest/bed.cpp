@@ -22,7 +22,7 @@
 namespace tails::leaktest {
 namespace {
 
-tl::unexpected<Error> refused(const std::string& what, int number) {
+tl::unexpected<Error> bed_refused(const std::string& what, int number) {
   const char* remedy = number == EPERM ? "Run as root: a leak test makes network namespaces of its own." : "";
   return fail(ErrorKind::kRefused, what + ": " + errno_words(number), remedy, number);
 }
@@ -30,7 +30,7 @@ tl::unexpected<Error> refused(const std::string& what, int number) {
 Result<Descriptor> new_namespace() {
   auto home = host::network_namespace::current();
   if (!home) return home;
-  if (::unshare(CLONE_NEWNET) != 0) return refused("cannot make a network namespace", errno);
+  if (::unshare(CLONE_NEWNET) != 0) return bed_refused("cannot make a network namespace", errno);
   auto made = host::network_namespace::current();
   // To go on in the wrong network could touch the machine's own rules.
   if (::setns(home->get(), CLONE_NEWNET) != 0) std::abort();
@@ -50,7 +50,7 @@ class Plugging {
  public:
   static Result<Plugging> open() {
     Descriptor socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-    if (!socket.is_open()) return refused("cannot open a socket", errno);
+    if (!socket.is_open()) return bed_refused("cannot open a socket", errno);
     auto netlink = host::Rtnetlink::open();
     if (!netlink) return tl::unexpected(netlink.error());
     return Plugging(std::move(socket), std::move(*netlink));
@@ -63,12 +63,12 @@ class Plugging {
       set("net.ipv6.conf." + std::string(name.view()) + ".addr_gen_mode", "1");
       request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
       std::memcpy(request.ifr_hwaddr.sa_data, kCableMac.data(), kCableMac.size());
-      if (::ioctl(socket_.get(), SIOCSIFHWADDR, &request) != 0) return refused("cannot set a cable's address", errno);
+      if (::ioctl(socket_.get(), SIOCSIFHWADDR, &request) != 0) return bed_refused("cannot set a cable's address", errno);
       request = named(name);
     }
     request.ifr_flags = static_cast<short>(is_cable ? IFF_UP | IFF_NOARP : IFF_UP);
     if (::ioctl(socket_.get(), SIOCSIFFLAGS, &request) != 0) {
-      return refused("cannot bring up " + std::string(name.view()), errno);
+      return bed_refused("cannot bring up " + std::string(name.view()), errno);
     }
     return {};
   }
@@ -76,7 +76,7 @@ class Plugging {
   Result<void> address(const InterfaceName& name, const IpAddress& address, unsigned length) {
     auto link = netlink_.find_link(name);
     if (!link) return tl::unexpected(link.error());
-    if (!*link) return refused("no interface " + std::string(name.view()), ENODEV);
+    if (!*link) return bed_refused("no interface " + std::string(name.view()), ENODEV);
     auto added = netlink_.add_address((*link)->index, address, length);
     // A kernel without IPv6 needs none.
     if (!added && address.family == Family::kIpv6) return {};
@@ -98,7 +98,7 @@ class Plugging {
     entry.rt_flags = RTF_UP | RTF_GATEWAY;
     entry.rt_metric = static_cast<short>(metric + 1);
     entry.rt_dev = device.data();
-    if (::ioctl(socket_.get(), SIOCADDRT, &entry) != 0 && errno != EEXIST) return refused("cannot add a route", errno);
+    if (::ioctl(socket_.get(), SIOCADDRT, &entry) != 0 && errno != EEXIST) return bed_refused("cannot add a route", errno);
     return {};
   }
 

@@ -12,19 +12,17 @@
 #include <utility>
 
 #include "host/network_namespace.h"
-#include "net/errno_words.h"
+#include "host/refusal.h"
 
 namespace tails::leaktest {
 namespace {
+
+using host::refused;
 
 /// How long somebody who expects an answer waits for it. A refused connect(2) over IPv6 ends with the first
 /// retransmission of its SYN, after a second (tcp_v6_err leaves a soft error while the socket is in use); all else that
 /// makes it wait is a fault.
 constexpr std::chrono::milliseconds kPatience{2500};
-
-tl::unexpected<Error> refused(const std::string& what, int number) {
-  return fail(ErrorKind::kRefused, what + ": " + errno_words(number), {}, number);
-}
 
 [[noreturn]] void be_sender(const Descriptor& space, Uid user, const std::vector<const Case*>& cases, pid_t parent,
                             const Descriptor& to) {

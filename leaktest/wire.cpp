@@ -13,9 +13,9 @@
 #include <string_view>
 #include <thread>
 
+#include "host/refusal.h"
 #include "leaktest/bed.h"
 #include "leaktest/places.h"
-#include "net/errno_words.h"
 #include "net/frame_builder.h"
 #include "net/wire.h"
 
@@ -26,9 +26,7 @@ constexpr std::string_view kMagic = "tlk\xA7\x1E";
 constexpr size_t kTokenBytes = 9;  // the magic and a number
 constexpr size_t kEthernetHeader = 14;
 
-tl::unexpected<Error> refused(const std::string& what, int number) {
-  return fail(ErrorKind::kRefused, what + ": " + errno_words(number), {}, number);
-}
+using host::refused;
 
 uint8_t u8(std::span<const std::byte> bytes, size_t at) { return static_cast<uint8_t>(bytes[at]); }
 uint16_t u16(std::span<const std::byte> bytes, size_t at) {

@@ -11,8 +11,6 @@ namespace {
 
 using namespace ruleset;
 
-constexpr std::array kHooks = {Hook::kOutput, Hook::kInput, Hook::kForward};
-
 /// What one rule set does to all packets at a hook.
 struct Side {
   struct Translation {
@@ -91,7 +89,7 @@ class FamilyComparison {
         model_(family, std::array{&a, &b}, {}) {}
 
   void run() {
-    for (const Hook hook : kHooks) compare_hook(hook);
+    for (const Hook hook : kFilterHooks) compare_hook(hook);
   }
 
  private:

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <optional>
 #include <span>
 #include <vector>
@@ -11,6 +12,9 @@
 #include "proof/unknowns.h"
 
 namespace tails::proof {
+
+/// Where filter rules see packets, in the order of questions and answers.
+inline constexpr std::array kFilterHooks = {Hook::kOutput, Hook::kInput, Hook::kForward};
 
 /// Rule sets of one family, ready to be asked about all packets. It holds the session: one at a time in a process, and
 /// every `Bdd` that it gave must be gone before it is. Not movable, not thread-safe.

@@ -267,9 +267,9 @@ Bdd PacketSpace::plausible_among(const Bdd& set, Hook hook) const {
 namespace {
 
 /// Reads fields out of an assignment.
-class Reader {
+class AssignmentReader {
  public:
-  explicit Reader(const std::vector<signed char>& assignment) : assignment_(assignment) {}
+  explicit AssignmentReader(const std::vector<signed char>& assignment) : assignment_(assignment) {}
 
   [[nodiscard]] bool bit(int variable) const { return assignment_.at(static_cast<size_t>(variable)) == 1; }
   [[nodiscard]] uint64_t number(const Field& field, unsigned from, unsigned to) const {
@@ -299,7 +299,7 @@ bool has_ports(uint8_t number) {
 }  // namespace
 
 Packet PacketSpace::packet(const std::vector<signed char>& assignment, Hook hook) const {
-  const Reader read(assignment);
+  const AssignmentReader read(assignment);
   const Layout& l = layout_;
   Packet p;
   p.hook = hook;

@@ -18,8 +18,6 @@ namespace {
 
 using namespace ruleset;
 
-constexpr std::array kHooks = {Hook::kOutput, Hook::kInput, Hook::kForward};
-
 std::string_view chain_of(Hook hook) {
   switch (hook) {
     case Hook::kOutput: return "OUTPUT";
@@ -88,7 +86,7 @@ class FamilyProof {
 
   /// False when nothing that was found is to be trusted.
   bool run() {
-    for (const Hook hook : kHooks) {
+    for (const Hook hook : kFilterHooks) {
       if (model_.is_by_class() && !holds_so_far()) break;
       prove_hook(hook);
       prove_policy(hook);

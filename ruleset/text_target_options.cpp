@@ -203,7 +203,7 @@ Problem read_set_mark(Target& target, const Argument& argument) {
   return store(read_operation<verb>(argument), [&](MarkAndMask result) { target = SetMark{result.mark, result.mask}; });
 }
 
-constexpr std::array<TargetOption, 5> kMarkOptions = {{
+constexpr std::array<TargetOption, 5> kSetMarkOptions = {{
     {"set-xmark", 1, false, 0, read_set_mark<MarkVerb::kSetXmark>},
     {"set-mark", 1, false, 0, read_set_mark<MarkVerb::kSetMark>},
     {"and-mark", 1, false, 0, read_set_mark<MarkVerb::kAnd>},
@@ -236,7 +236,7 @@ Problem read_connmark_mask(Target& target, const Argument& argument) {
   });
 }
 
-constexpr std::array<TargetOption, 12> kConnmarkOptions = {{
+constexpr std::array<TargetOption, 12> kSetConnmarkOptions = {{
     {"set-xmark", 1, false, 0, read_set_connmark<MarkVerb::kSetXmark>},
     {"set-mark", 1, false, 0, read_set_connmark<MarkVerb::kSetMark>},
     {"and-mark", 1, false, 0, read_set_connmark<MarkVerb::kAnd>},
@@ -259,7 +259,7 @@ Problem read_set_dscp_class(Target& target, const Argument& argument) {
   return store(read_dscp_class(argument.value), [&](uint8_t dscp) { target = SetDscp{dscp}; });
 }
 
-constexpr std::array<TargetOption, 2> kDscpOptions = {{
+constexpr std::array<TargetOption, 2> kSetDscpOptions = {{
     {"set-dscp", 1, false, 0, read_set_dscp},
     {"set-dscp-class", 1, false, 0, read_set_dscp_class},
 }};
@@ -275,9 +275,9 @@ const std::array<Extension<Target>, 13> kTargets = {{
     {"REDIRECT", Redirect{}, kRedirectOptions},
     {"MASQUERADE", Masquerade{}, kMasqueradeOptions},
     {"DNAT", Dnat{}, kDnatOptions, 1, "--to-destination"},
-    {"MARK", SetMark{}, kMarkOptions, 1, "--set-xmark, --set-mark, --and-mark, --or-mark or --xor-mark"},
-    {"CONNMARK", SetConnmark{}, kConnmarkOptions, 1, "--set-mark, --save-mark or --restore-mark"},
-    {"DSCP", SetDscp{}, kDscpOptions, 1, "--set-dscp or --set-dscp-class"},
+    {"MARK", SetMark{}, kSetMarkOptions, 1, "--set-xmark, --set-mark, --and-mark, --or-mark or --xor-mark"},
+    {"CONNMARK", SetConnmark{}, kSetConnmarkOptions, 1, "--set-mark, --save-mark or --restore-mark"},
+    {"DSCP", SetDscp{}, kSetDscpOptions, 1, "--set-dscp or --set-dscp-class"},
 }};
 
 }  // namespace

@@ -17,12 +17,12 @@
 #include "tests/kernel/harness/flow_entry.h"
 #include "tests/kernel/harness/netlink.h"
 #include "tests/kernel/harness/program.h"
+#include "tests/kernel/harness/sockets.h"
 
 namespace tails::testbed {
 namespace {
 
 constexpr uint16_t kGroup = 77;
-constexpr int kReceiveBuffer = 64 << 20;
 constexpr uint32_t kCopiedBytes = 2048;
 
 // Prefixes of our NFLOG rules. Each packet makes up to four messages before the filter: what conntrack says of it
@@ -227,10 +227,7 @@ Result<Observer> Observer::start(const NetworkNamespace& where, std::span<const 
   const Inside inside(where);
   Descriptor socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER));
   if (!socket.is_open()) return system_failure("netlink socket");
-  // Bursts of thousands of packets between two calls of drain().
-  if (::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBuffer, sizeof kReceiveBuffer) != 0) {
-    return system_failure("SO_RCVBUFFORCE");
-  }
+  if (auto done = enlarge_receive_buffer(socket); !done) return tl::unexpected(done.error());
   if (auto subscribed = subscribe(socket.get()); !subscribed) return tl::unexpected(subscribed.error());
 
   const std::string rules = watching_rules(users);

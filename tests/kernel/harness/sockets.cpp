@@ -36,6 +36,14 @@ Result<Descriptor> open_socket(Family family, int type, const SocketOptions& opt
   return socket;
 }
 
+Result<void> enlarge_receive_buffer(const Descriptor& socket) {
+  constexpr int kBytes = 64 << 20;
+  if (::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kBytes, sizeof kBytes) != 0) {
+    return system_failure("SO_RCVBUFFORCE");
+  }
+  return {};
+}
+
 int connect_tcp(int socket, const Endpoint& to, std::chrono::milliseconds patience) {
   const SocketAddress address(to);
   if (::connect(socket, address.get(), address.length()) == 0) return 0;

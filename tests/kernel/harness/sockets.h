@@ -20,6 +20,9 @@ using host::SocketOptions;
 /// A socket of `type` (SOCK_STREAM, SOCK_DGRAM) for `family`, non-blocking.
 Result<Descriptor> open_socket(Family family, int type, const SocketOptions& options = {});
 
+/// Room for bursts of thousands of packets between two reads: 64 MiB, past what an administrator grants.
+Result<void> enlarge_receive_buffer(const Descriptor& socket);
+
 /// Waits for a TCP connection: 0, or what connect(2) ended with; ETIMEDOUT when nothing came back in time.
 int connect_tcp(int socket, const Endpoint& to, std::chrono::milliseconds patience);
 /// Opens, connects and closes.

@@ -11,12 +11,11 @@
 #include <string>
 
 #include "tests/kernel/harness/failure.h"
+#include "tests/kernel/harness/sockets.h"
 #include "tests/kernel/harness/testbed.h"
 
 namespace tails::testbed {
 namespace {
-
-constexpr int kReceiveBuffer = 64 << 20;
 
 sockaddr* generic(sockaddr_ll& address) { return reinterpret_cast<sockaddr*>(&address); }
 
@@ -26,9 +25,7 @@ Result<Wire> Wire::watch(const NetworkNamespace& far_side) {
   const Inside inside(far_side);
   Descriptor socket(::socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(ETH_P_ALL)));
   if (!socket.is_open()) return system_failure("packet socket");
-  if (::setsockopt(socket.get(), SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBuffer, sizeof kReceiveBuffer) != 0) {
-    return system_failure("SO_RCVBUFFORCE");
-  }
+  if (auto done = enlarge_receive_buffer(socket); !done) return tl::unexpected(done.error());
   return Wire(far_side, std::move(socket));
 }
 
