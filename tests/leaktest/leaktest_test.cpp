@@ -56,9 +56,15 @@ std::string findings(const Matrix& matrix) {
   return text;
 }
 
+/// TAILS_LEAKTEST_FAULTS: "mutants" is all of them; "every N" a sample of faults and mutants, always the same one.
 std::string_view which_faults() {
   const char* wish = std::getenv("TAILS_LEAKTEST_FAULTS");
   return wish == nullptr ? "" : wish;
+}
+
+size_t sample_step() {
+  constexpr std::string_view kEvery = "every ";
+  return which_faults().starts_with(kEvery) ? std::stoul(std::string(which_faults().substr(kEvery.size()))) : 1;
 }
 
 TEST_F(LeakTests, FindsNothingInTheBuiltInProfiles) {
@@ -125,12 +131,8 @@ TEST_F(LeakTests, FindsPlantedFaults) {
   TAILS_ASSERT_OK(policy);
   const std::vector<Fault> all = planted_faults(policy::lower_machine(*policy).host);
   ASSERT_GE(all.size(), 40U);
-  // "every N": a sample, always the same one.
-  size_t step = 1;
-  constexpr std::string_view kEvery = "every ";
-  if (which_faults().starts_with(kEvery)) step = std::stoul(std::string(which_faults().substr(kEvery.size())));
   std::vector<const Fault*> faults;
-  for (size_t i = 0; i < all.size(); i += step) faults.push_back(&all[i]);
+  for (size_t i = 0; i < all.size(); i += sample_step()) faults.push_back(&all[i]);
 
   // A run mostly waits, so several go on at once, each in a machine and a process of its own.
   const size_t worker_count = 3 * std::thread::hardware_concurrency();
@@ -180,7 +182,7 @@ TEST_F(LeakTests, FindsMostMutants) {
   TAILS_ASSERT_OK(test);
   size_t found = 0;
   const std::vector<testbed::WrongRule> mutants = testbed::wrong_rules_of(machine.host);
-  const size_t step = which_faults() == "mutants" ? 1 : 97;
+  const size_t step = which_faults() == "mutants" ? 1 : 97 * sample_step();
   size_t tried = 0;
   for (size_t i = 0; i < mutants.size(); i += step) {
     const testbed::WrongRule& mutant = mutants[i];
