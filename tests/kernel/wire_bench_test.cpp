@@ -60,7 +60,7 @@ INSTANTIATE_TEST_SUITE_P(Drivers, WireBench, ::testing::Values("af_packet", "af_
                          [](const auto& driver) { return std::string(driver.param); });
 
 TEST_P(WireBench, TheSearchEndsAndNothingLeaksOnItsWay) {
-  bench({"--rate-search", "--duration", "2", "--trials", "2"});
+  bench({"--rate-search", "--duration", "1", "--trials", "2"});
   if (IsSkipped() || HasFatalFailure()) return;
   EXPECT_EQ(document_["flows"]["held"], 500);
   // Five mixes, each with two goals.
