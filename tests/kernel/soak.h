@@ -46,7 +46,7 @@ class Soak : public WireFilter {
   struct Worker {
     std::atomic<uint64_t> runs{0};
     std::atomic<int64_t> ended_ms{0};  ///< When the last run came to its end.
-    std::atomic<size_t> most_kib{0};   ///< The most memory that a run of it took.
+    std::atomic<size_t> most_kib{0};   ///< The most memory of a run, or of the worker that forked it.
   };
   struct Shared {
     std::array<Worker, kWorkers> workers{};
