@@ -63,7 +63,8 @@ class Plugging {
       set("net.ipv6.conf." + std::string(name.view()) + ".addr_gen_mode", "1");
       request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
       std::memcpy(request.ifr_hwaddr.sa_data, kCableMac.data(), kCableMac.size());
-      if (::ioctl(socket_.get(), SIOCSIFHWADDR, &request) != 0) return bed_refused("cannot set a cable's address", errno);
+      if (::ioctl(socket_.get(), SIOCSIFHWADDR, &request) != 0)
+        return bed_refused("cannot set a cable's address", errno);
       request = named(name);
     }
     request.ifr_flags = static_cast<short>(is_cable ? IFF_UP | IFF_NOARP : IFF_UP);
@@ -98,7 +99,8 @@ class Plugging {
     entry.rt_flags = RTF_UP | RTF_GATEWAY;
     entry.rt_metric = static_cast<short>(metric + 1);
     entry.rt_dev = device.data();
-    if (::ioctl(socket_.get(), SIOCADDRT, &entry) != 0 && errno != EEXIST) return bed_refused("cannot add a route", errno);
+    if (::ioctl(socket_.get(), SIOCADDRT, &entry) != 0 && errno != EEXIST)
+      return bed_refused("cannot add a route", errno);
     return {};
   }
 
