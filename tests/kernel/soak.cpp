@@ -193,7 +193,7 @@ void Soak::SetUp() {
   WireFilter::SetUp();
   if (HasFatalFailure() || IsSkipped()) return;
   ASSERT_NO_FATAL_FAILURE(take_private_run());
-  // What a sanitizer keeps of freed memory is no leak.
+  // What a sanitizer keeps of freed memory is no leak; and to look for leaks takes half of a run.
   ::setenv("ASAN_OPTIONS", "quarantine_size_mb=4:detect_leaks=0", 0);
   replace_file(kPolicies[0], policy_text("\"tcp\", \"udp/53\""));
   replace_file(kPolicies[1], policy_text("\"tcp\""));
