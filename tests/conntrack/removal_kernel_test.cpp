@@ -372,6 +372,8 @@ TEST_F(Removal, MendsWhatAKilledRunLeftBehind) {
     if (WIFEXITED(status)) {
       ASSERT_EQ(WEXITSTATUS(status), 0);
     } else {
+      ASSERT_EQ(WTERMSIG(status), SIGKILL);
+      ASSERT_GE(moment, 0) << "nobody killed this one";
       ++killed;
     }
     (void)revoke(rules_);
