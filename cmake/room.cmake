@@ -14,12 +14,17 @@ function(tails_room name)
   target_link_libraries(tails_${name} PUBLIC ${ROOM_USES} PRIVATE ${ROOM_LINK})
 endfunction()
 
-# tails_test(NAME [COMPUTES] [REPEATS] SOURCES … [USES room…] [LINK library…] [LABELS label…] [PROPERTIES property value…]): one
-# GoogleTest program; in ctest each test is called NAME.Suite.Test. Tests with the label "kernel" make network namespaces
-# and need root. COMPUTES: the test's own code takes time; that of the others is compiled in half the time without
-# optimisation (what it tests is optimised). REPEATS: it runs the same programs many times over; see tails_repeats.
+# tails_test(NAME [COMPUTES] [REPEATS] SOURCES … [USES room…] [LINK library…] [LABEL label] [PROPERTIES property value…]): one
+# GoogleTest program; in ctest each test is called NAME.Suite.Test. One label, for gtest_discover_tests takes lists apart;
+# tests with "kernel" in it make network namespaces and need root. COMPUTES: the test's own code takes time; that of the
+# others is compiled in half the time without optimisation (what it tests is optimised). REPEATS: it runs the same programs
+# many times over, without LeakSanitizer, whose look at all memory is half of a short run; cli, cli_kernel and see run them
+# with it.
 function(tails_test name)
-  cmake_parse_arguments(TEST "COMPUTES;REPEATS" "" "SOURCES;USES;LINK;LABELS;PROPERTIES" ${ARGN})
+  cmake_parse_arguments(TEST "COMPUTES;REPEATS" "LABEL" "SOURCES;USES;LINK;PROPERTIES" ${ARGN})
+  if(TEST_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "tails_test(${name}): ${TEST_UNPARSED_ARGUMENTS}?")
+  endif()
   add_executable(test_${name} ${TEST_SOURCES})
   if(NOT TEST_COMPUTES)
     target_compile_options(test_${name} PRIVATE -O0)
@@ -30,18 +35,13 @@ function(tails_test name)
   endif()
   list(TRANSFORM TEST_USES PREPEND tails_)
   target_link_libraries(test_${name} PRIVATE ${TEST_USES} ${TEST_LINK} GTest::gmock GTest::gtest_main)
-  set(labels ${TEST_LABELS})
-  if(NOT labels)
-    set(labels unit)
+  if(NOT TEST_LABEL)
+    set(TEST_LABEL unit)
   endif()
   set(repeats)
   if(TEST_REPEATS AND TAILS_SANITIZE)
-    set(repeats ${tails_repeats})
+    set(repeats ENVIRONMENT_MODIFICATION ASAN_OPTIONS=path_list_append:detect_leaks=0)
   endif()
   gtest_discover_tests(test_${name} TEST_PREFIX "${name}." DISCOVERY_TIMEOUT 60
-                       PROPERTIES LABELS "${labels}" ${TEST_PROPERTIES} ${repeats})
+                       PROPERTIES LABELS ${TEST_LABEL} ${TEST_PROPERTIES} ${repeats})
 endfunction()
-
-# Properties of a test that runs the same programs many times over: LeakSanitizer's look at all memory is half of a short
-# run. Leaks are looked for where the programs run once (cli, cli_kernel, see, fuzz) and in all that is tested within a test.
-set(tails_repeats ENVIRONMENT_MODIFICATION ASAN_OPTIONS=path_list_append:detect_leaks=0)
