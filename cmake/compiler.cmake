@@ -29,28 +29,27 @@ endif()
 
 option(TAILS_SANITIZE "Build with AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
 if(TAILS_SANITIZE)
+  add_compile_definitions(TAILS_SANITIZED)
   add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
-  # Before each use of a pointer gcc would test what AddressSanitizer finds anyway; a sixth of the build's time.
-  add_compile_options($<$<CXX_COMPILER_ID:GNU>:-fno-sanitize=null,vptr,object-size,nonnull-attribute,returns-nonnull-attribute>)
+  if(NOT TAILS_FUZZ)
+    # Before each use of a pointer it would be tested for what AddressSanitizer finds anyway; a sixth of the build's time.
+    add_compile_options(-fno-sanitize=null,vptr,object-size,nonnull-attribute,returns-nonnull-attribute)
+  endif()
   add_link_options(-fsanitize=address,undefined)
   # The sanitizers' own data has a million addresses in it. Where the program may stand anywhere each is set at each start,
   # which then takes twice as long; the tests start programs many thousand times.
   add_link_options($<$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>:-no-pie>)
-  # For the same reason: in libraries of their own each has five megabytes, which LeakSanitizer reads, in place of one.
-  # (clang does it unasked.)
-  add_link_options($<$<AND:$<LINK_LANG_AND_ID:CXX,GNU>,$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>>:-static-libasan>
-                   $<$<AND:$<LINK_LANG_AND_ID:CXX,GNU>,$<STREQUAL:$<TARGET_PROPERTY:TYPE>,EXECUTABLE>>:-static-libubsan>)
 else()
   include(CheckPIESupported)
   check_pie_supported()
 endif()
 
-# tails_trust_pointers(TARGET): without UndefinedBehaviorSanitizer's two tests at each use of a pointer. With gcc each writes
-# down its place in the program's data, two thirds of 22 MB, which are registered at each start and which LeakSanitizer reads
-# at each end. Preset fuzz (clang) keeps them everywhere.
+# tails_trust_pointers(TARGET): without UndefinedBehaviorSanitizer's two tests at each use of a pointer. Each writes down its
+# place in the program's data, which is registered at each start and which LeakSanitizer reads at each end. Preset fuzz keeps
+# them everywhere.
 function(tails_trust_pointers target)
-  if(TAILS_SANITIZE)
-    target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-fno-sanitize=alignment,pointer-overflow>)
+  if(TAILS_SANITIZE AND NOT TAILS_FUZZ)
+    target_compile_options(${target} PRIVATE -fno-sanitize=alignment,pointer-overflow)
   endif()
 endfunction()
 
@@ -81,6 +80,6 @@ set(CMAKE_UNITY_BUILD_BATCH_SIZE 16)
 # tails_compile_together(): so it is for the folders that are added from here on.
 macro(tails_compile_together)
   set(CMAKE_UNITY_BUILD ON)
-  # Both take each file for a header.
-  add_compile_options("$<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-subobject-linkage;-Wno-shadow>")
+  # They take each file for a header.
+  add_compile_options(-Wno-shadow $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-subobject-linkage>)
 endmacro()

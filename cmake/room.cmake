@@ -1,23 +1,28 @@
 # tails_room(NAME [WORDS] [BYTES] SOURCES … [USES room…] [LINK library…]): one folder of the house as a static library
 # tails_NAME. WORDS: it speaks and asks, and does not compute; compiled for size, as its pages are in memory while others
-# compute. BYTES: it lays structures over bytes, so that sanitizers look at each pointer.
+# compute, and while it is developed without optimisation. BYTES: it lays structures over bytes, so that sanitizers look at each pointer.
 function(tails_room name)
   cmake_parse_arguments(ROOM "WORDS;BYTES" "" "SOURCES;USES;LINK" ${ARGN})
   add_library(tails_${name} STATIC ${ROOM_SOURCES})
   if(NOT ROOM_BYTES)
     tails_trust_pointers(tails_${name})
   endif()
-  if(ROOM_WORDS AND NOT CMAKE_BUILD_TYPE STREQUAL "Debug")
-    target_compile_options(tails_${name} PRIVATE -Os)
+  if(ROOM_WORDS)
+    target_compile_options(tails_${name} PRIVATE $<IF:$<CONFIG:Debug>,-O0,-Os>)
   endif()
   list(TRANSFORM ROOM_USES PREPEND tails_)
   target_link_libraries(tails_${name} PUBLIC ${ROOM_USES} PRIVATE ${ROOM_LINK})
 endfunction()
 
+# tails_computes(TARGET): a program or library of the tests is optimised.
+function(tails_computes target)
+  target_compile_options(${target} PRIVATE $<IF:$<CONFIG:Debug>,-O1,-O2>)
+endfunction()
+
 # tails_test(NAME [COMPUTES] [REPEATS] SOURCES … [USES room…] [LINK library…] [LABEL label] [PROPERTIES property value…]): one
 # GoogleTest program; in ctest each test is called NAME.Suite.Test. One label, for gtest_discover_tests takes lists apart;
-# tests with "kernel" in it make network namespaces and need root. COMPUTES: the test's own code takes time; that of the
-# others is compiled in half the time without optimisation (what it tests is optimised). REPEATS: it runs the same programs
+# tests with "kernel" in it make network namespaces and need root. COMPUTES: the test's own code takes time (see
+# tests/CMakeLists.txt). REPEATS: it runs the same programs
 # many times over, without LeakSanitizer, whose look at all memory is half of a short run; cli, cli_kernel and see run them
 # with it.
 function(tails_test name)
@@ -26,12 +31,9 @@ function(tails_test name)
     message(FATAL_ERROR "tails_test(${name}): ${TEST_UNPARSED_ARGUMENTS}?")
   endif()
   add_executable(test_${name} ${TEST_SOURCES})
-  if(NOT TEST_COMPUTES)
-    target_compile_options(test_${name} PRIVATE -O0)
-    tails_trust_pointers(test_${name})
-    if(NOT CMAKE_BUILD_TYPE STREQUAL "Debug" AND NOT TAILS_SANITIZE)
-      target_compile_options(test_${name} PRIVATE -U_FORTIFY_SOURCE)  # it needs optimisation
-    endif()
+  tails_trust_pointers(test_${name})
+  if(TEST_COMPUTES)
+    tails_computes(test_${name})
   endif()
   list(TRANSFORM TEST_USES PREPEND tails_)
   target_link_libraries(test_${name} PRIVATE ${TEST_USES} ${TEST_LINK} GTest::gmock GTest::gtest_main)

@@ -40,14 +40,6 @@ constexpr scmp_datum_t kOpenForMore = O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | (O
 constexpr scmp_datum_t kNewNamespaces =
     CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
 
-#if defined(__SANITIZE_ADDRESS__)
-#define TAILS_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define TAILS_SANITIZED 1
-#endif
-#endif
-
 #ifdef TAILS_SANITIZED
 /// LeakSanitizer stops the process by ptrace, from a thread of its own, when it ends.
 constexpr auto kSanitizers = std::to_array<std::string_view>(

@@ -65,8 +65,7 @@ Judge::Judge(const ruleset::RuleSet& rules, const Routing& routing)
   // So that no class spans both families.
   cuts_.addresses.push_back(IpAddress::v6(0, 0));
   std::ranges::sort(cuts_.addresses);
-  const auto repeated = std::ranges::unique(cuts_.addresses);
-  cuts_.addresses.erase(repeated.begin(), repeated.end());
+  cuts_.addresses.erase(std::unique(cuts_.addresses.begin(), cuts_.addresses.end()), cuts_.addresses.end());
 
   local_classes_.push_back(routing.is_local(IpAddress::v4(0)));
   for (const IpAddress& first : cuts_.addresses) local_classes_.push_back(routing.is_local(first));

@@ -38,7 +38,7 @@ uint32_t u32(std::span<const std::byte> bytes, size_t at) {
 
 std::optional<uint32_t> find_token(std::span<const std::byte> bytes) {
   const auto magic = std::as_bytes(std::span(kMagic.data(), kMagic.size()));
-  const auto at = std::ranges::search(bytes, magic).begin();
+  const auto at = std::search(bytes.begin(), bytes.end(), magic.begin(), magic.end());
   const auto rest = static_cast<size_t>(bytes.end() - at);
   if (rest < kTokenBytes) return std::nullopt;
   return u32(bytes.last(rest), kMagic.size());

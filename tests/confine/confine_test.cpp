@@ -41,7 +41,7 @@ using confine::Calls;
 using confine::Row;
 using confine::Writes;
 
-#if defined(__SANITIZE_ADDRESS__)
+#ifdef TAILS_SANITIZED
 constexpr bool kIsSanitized = true;
 #else
 constexpr bool kIsSanitized = false;

@@ -46,8 +46,7 @@ class FakeRouting final : public conntrack::Routing {
       if (const auto next = ruleset::after(entry.prefix)) all.push_back(*next);
     }
     std::ranges::sort(all);
-    const auto repeated = std::ranges::unique(all);
-    all.erase(repeated.begin(), repeated.end());
+    all.erase(std::unique(all.begin(), all.end()), all.end());
     return all;
   }
 

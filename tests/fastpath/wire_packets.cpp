@@ -23,7 +23,7 @@ WirePackets::WirePackets(const ruleset::RuleSet& rules, const WireView& view, ui
     }
   }
   std::ranges::sort(addresses_);
-  addresses_.erase(std::ranges::unique(addresses_).begin(), addresses_.end());
+  addresses_.erase(std::unique(addresses_.begin(), addresses_.end()), addresses_.end());
 }
 
 WirePacket WirePackets::next() {

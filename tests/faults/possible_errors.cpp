@@ -42,7 +42,7 @@ constexpr std::array kList = {EBADF, EIO, ENOENT};
 constexpr std::array kGiveUp = {EPERM};
 constexpr std::array kFilter = {EACCES, ENOMEM};
 constexpr std::array kLimitWriting = {ENOMEM, EPERM};
-#ifdef __SANITIZE_ADDRESS__
+#ifdef TAILS_SANITIZED
 // The sanitizer's own memory: it ends the program where it gets none.
 constexpr std::array<int, 0> kMemory = {};
 #else

@@ -28,7 +28,8 @@ TEST(Bdd, CopiesAndMovesHoldAsManyReferencesAsThereAre) {
     b = c;
     c = Bdd();
     EXPECT_EQ(BddSession::live_references(), 2U);
-    b = b;  // NOLINT(clang-diagnostic-self-assign-overloaded)
+    const Bdd& same = b;
+    b = same;
     EXPECT_EQ(b, a);
   }
   EXPECT_EQ(BddSession::live_references(), 0U);

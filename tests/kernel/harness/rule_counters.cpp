@@ -7,6 +7,7 @@
 #include <linux/netfilter_ipv4/ip_tables.h>
 #include <linux/netfilter_ipv6/ip6_tables.h>
 
+#include <cstddef>
 #include <cstring>
 
 #include "tests/kernel/harness/failure.h"
@@ -19,6 +20,7 @@ struct V4 {
   using Info = ipt_getinfo;
   using Entries = ipt_get_entries;
   using Entry = ipt_entry;
+  static constexpr size_t kHeader = offsetof(ipt_get_entries, entrytable);
   static constexpr int kLevel = IPPROTO_IP;
   static constexpr int kGetInfo = IPT_SO_GET_INFO;
   static constexpr int kGetEntries = IPT_SO_GET_ENTRIES;
@@ -27,6 +29,7 @@ struct V6 {
   using Info = ip6t_getinfo;
   using Entries = ip6t_get_entries;
   using Entry = ip6t_entry;
+  static constexpr size_t kHeader = offsetof(ip6t_get_entries, entrytable);
   static constexpr int kLevel = IPPROTO_IPV6;
   static constexpr int kGetInfo = IP6T_SO_GET_INFO;
   static constexpr int kGetEntries = IP6T_SO_GET_ENTRIES;
@@ -52,9 +55,10 @@ Result<std::map<std::string, ChainCounts>> read_table(int socket, std::string_vi
   socklen_t length = sizeof info;
   if (::getsockopt(socket, Kernel::kLevel, Kernel::kGetInfo, &info, &length) != 0) return system_failure("GET_INFO");
 
-  constexpr size_t kHeader = offsetof(typename Kernel::Entries, entrytable);
+  constexpr size_t kHeader = Kernel::kHeader;
   std::vector<char> buffer(kHeader + info.size);
-  typename Kernel::Entries request{};
+  typename Kernel::Entries request;  // Not {}: for clang its array without a length is none that can be initialised.
+  std::memset(&request, 0, sizeof request);
   table.copy(request.name, sizeof request.name - 1);
   request.size = info.size;
   std::memcpy(buffer.data(), &request, kHeader);
