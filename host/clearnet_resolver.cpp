@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 
+#include "host/machine_files.h"
 #include "host/network_namespace.h"
 #include "net/errno_words.h"
 
@@ -16,19 +17,8 @@ namespace {
 
 constexpr std::array kVariables = {"DHCP4_DOMAIN_NAME_SERVERS", "IP4_NAMESERVERS", "IF_DNS_NAMESERVERS",
                                    "new_domain_name_servers"};
-constexpr std::string_view kSpaces = " \t\r\n,";
 constexpr Prefix kThisNetwork = *Prefix::make(IpAddress::v4(0, 0, 0, 0), 8);
 constexpr Prefix kMulticastAndAbove = *Prefix::make(IpAddress::v4(224, 0, 0, 0), 3);
-
-std::vector<std::string_view> words_of(std::string_view text) {
-  std::vector<std::string_view> words;
-  for (size_t at = text.find_first_not_of(kSpaces); at != std::string_view::npos;) {
-    const size_t end = std::min(text.find_first_of(kSpaces, at), text.size());
-    words.push_back(text.substr(at, end - at));
-    at = text.find_first_not_of(kSpaces, end);
-  }
-  return words;
-}
 
 bool can_be_resolver(const IpAddress& address) {
   return address.family == Family::kIpv4 && !kThisNetwork.contains(address) && !kLoopbackNetV4.contains(address) &&
@@ -44,8 +34,9 @@ tl::unexpected<Error> not_written(const std::string& path, int number) {
 Resolvers read_resolvers(const Variable& variable) {
   Resolvers resolvers;
   for (const char* name : kVariables) {
-    const std::optional<std::string> text = variable(name);
+    std::optional<std::string> text = variable(name);
     if (!text) continue;
+    std::ranges::replace(*text, ',', ' ');
     const auto words = words_of(*text);
     if (words.empty()) continue;
     resolvers.source = name;

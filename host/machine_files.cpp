@@ -16,7 +16,7 @@ namespace tails::host {
 namespace {
 
 constexpr size_t kMostBytes = size_t{1} << 20;
-constexpr std::string_view kSpace = " \t\r";
+constexpr std::string_view kSpace = " \t\r\n";
 
 std::string_view trimmed(std::string_view text) {
   const size_t first = text.find_first_not_of(kSpace);

@@ -24,7 +24,7 @@
 namespace tails::host {
 namespace {
 
-constexpr const char* kTopic = "filter";
+constexpr const char* kFilterTopic = "filter";
 
 /// enum bpf_link_type, by its numbers in linux/bpf.h: older headers lack some of the names.
 constexpr uint32_t kXdpLink = 6;
@@ -49,7 +49,7 @@ bool is_unknown_here(int number) { return number == ENOSYS || number == EINVAL |
 
 Finding refused(std::string subject, int number) {
   const bool is_permission = number == EPERM || number == EACCES;
-  return unexamined(kTopic, std::move(subject),
+  return unexamined(kFilterTopic, std::move(subject),
                     {ErrorKind::kRefused, "bpf(2): " + errno_words(number),
                      is_permission ? "Run it as root, with CAP_SYS_ADMIN and CAP_NET_ADMIN." : "", number});
 }
@@ -96,13 +96,13 @@ void audit_interfaces(const std::vector<ProgramLink>& links, Findings& findings)
         names[state->index] = state->name;
         if (state->mode != XDP_ATTACHED_NONE) with_xdp.emplace(state->index, *state);
       });
-  if (!listed) findings.push_back(unexamined(kTopic, "eBPF on interfaces", listed.error()));
+  if (!listed) findings.push_back(unexamined(kFilterTopic, "eBPF on interfaces", listed.error()));
   for (const auto& [index, name] : names) {
     if (const auto xdp = with_xdp.find(index); xdp != with_xdp.end()) {
       const auto link = std::ranges::find_if(links, [&](const ProgramLink& candidate) {
         return candidate.type == kXdpLink && candidate.program == xdp->second.program;
       });
-      findings.push_back({kTopic, name, "has an XDP program (eBPF), which sees packets before every table",
+      findings.push_back({kFilterTopic, name, "has an XDP program (eBPF), which sees packets before every table",
                           link == links.end()
                               ? xdp_remedy(name, xdp->second.mode)
                               : "bpftool link detach id " + std::to_string(link->id) + ", and end what made it"});
@@ -119,10 +119,10 @@ void audit_interfaces(const std::vector<ProgramLink>& links, Findings& findings)
                                       });
       // Gone meanwhile, or a kernel without such filters.
       if (!asked && asked.error().system_errno != ENODEV && asked.error().system_errno != EOPNOTSUPP) {
-        findings.push_back(unexamined(kTopic, "traffic control of " + name, asked.error()));
+        findings.push_back(unexamined(kFilterTopic, "traffic control of " + name, asked.error()));
       }
       for (const std::string& kind : kinds) {
-        findings.push_back({kTopic, name,
+        findings.push_back({kFilterTopic, name,
                             "has a traffic control filter (" + kind + ") on " + direction +
                                 ", which may drop, change or redirect packets past every table",
                             "tc filter del dev " + name + " " + direction});
@@ -156,7 +156,7 @@ void audit_control_group(Findings& findings) {
         continue;
       }
       if (query.query.prog_cnt == 0) continue;
-      findings.push_back({kTopic, std::string("control group ") + path,
+      findings.push_back({kFilterTopic, std::string("control group ") + path,
                           std::string("has an eBPF program on ") + name + ", for every process",
                           std::string("bpftool cgroup show ") + path + " names it; end what attached it"});
     }
@@ -167,7 +167,7 @@ void audit_links(const std::vector<ProgramLink>& links, Findings& findings) {
   for (const ProgramLink& link : links) {
     for (const auto& [type, name] : kPacketLinks) {
       if (link.type != type) continue;
-      findings.push_back({kTopic, "eBPF link " + std::to_string(link.id),
+      findings.push_back({kFilterTopic, "eBPF link " + std::to_string(link.id),
                           std::string("is attached to packets (") + name + ")",
                           "bpftool link show id " + std::to_string(link.id) + " names it; end what made it"});
     }

@@ -7,7 +7,7 @@
 namespace tails::host {
 namespace {
 
-constexpr const char* kTopic = "resolver";
+constexpr const char* kResolverTopic = "resolver";
 constexpr const char* kResolvConf = "/etc/resolv.conf";
 
 bool is_installed(const MachineFiles& files, std::string_view program) {
@@ -21,12 +21,12 @@ void audit_resolv_conf(const MachineFiles& files, const std::string& wanted, Fin
       "Let it be a file that says `nameserver " + wanted + "` and nothing else: `tails-iptc apply --host` writes it.";
   const auto link = files.link(kResolvConf);
   if (link) {
-    findings.push_back({kTopic, kResolvConf, "is a link to " + *link + ", which another program writes",
+    findings.push_back({kResolverTopic, kResolvConf, "is a link to " + *link + ", which another program writes",
                         "rm /etc/resolv.conf && tails-iptc apply --host"});
   }
   const auto text = files.text(kResolvConf);
   if (!text) {
-    if (!link) findings.push_back({kTopic, kResolvConf, "cannot be read; programs then ask 127.0.0.1", remedy});
+    if (!link) findings.push_back({kResolverTopic, kResolvConf, "cannot be read; programs then ask 127.0.0.1", remedy});
     return;
   }
   bool is_named = false;
@@ -37,10 +37,10 @@ void audit_resolv_conf(const MachineFiles& files, const std::string& wanted, Fin
       is_named = true;
     } else {
       findings.push_back(
-          {kTopic, kResolvConf, "names the resolver " + std::string(words[1]) + " besides Tor's", remedy});
+          {kResolverTopic, kResolvConf, "names the resolver " + std::string(words[1]) + " besides Tor's", remedy});
     }
   }
-  if (!is_named) findings.push_back({kTopic, kResolvConf, "does not name the resolver " + wanted, remedy});
+  if (!is_named) findings.push_back({kResolverTopic, kResolvConf, "does not name the resolver " + wanted, remedy});
 }
 
 /// The last `dns=` of [main], in the order in which NetworkManager reads its files.
@@ -68,7 +68,7 @@ void audit_network_manager(const MachineFiles& files, Findings& findings) {
     }
   }
   if (mode == "none") return;
-  findings.push_back({kTopic, "NetworkManager", "writes /etc/resolv.conf (dns=" + mode + ", " + from + ")",
+  findings.push_back({kResolverTopic, "NetworkManager", "writes /etc/resolv.conf (dns=" + mode + ", " + from + ")",
                       "printf '[main]\\ndns=none\\n' > /etc/NetworkManager/conf.d/zz-tails-iptc.conf && "
                       "systemctl reload NetworkManager"});
 }
@@ -78,7 +78,7 @@ void audit_resolvconf(const MachineFiles& files, Findings& findings) {
   const bool is_at_work = files.exists("/run/resolvconf/enable-updates") ||
                           files.link(kResolvConf).value_or("").find("resolvconf") != std::string::npos;
   if (!is_at_work) return;
-  findings.push_back({kTopic, "resolvconf", "writes the resolvers of each network into /etc/resolv.conf",
+  findings.push_back({kResolverTopic, "resolvconf", "writes the resolvers of each network into /etc/resolv.conf",
                       "resolvconf --disable-updates, or remove the package"});
 }
 
@@ -97,13 +97,13 @@ void audit_dhclient(const MachineFiles& files, const std::string& wanted, Findin
     const auto text = files.text("/etc/dhcp/dhclient-enter-hooks.d/" + name);
     if (text && text->find("make_resolv_conf") != std::string::npos) return;
   }
-  findings.push_back({kTopic, "dhclient", "writes the resolvers that a DHCP server names into /etc/resolv.conf",
+  findings.push_back({kResolverTopic, "dhclient", "writes the resolvers that a DHCP server names into /etc/resolv.conf",
                       "Add `supersede domain-name-servers " + wanted + ";` to /etc/dhcp/dhclient.conf."});
 }
 
 void audit_resolved(const MachineFiles& files, Findings& findings) {
   if (files.exists("/run/systemd/resolve/stub-resolv.conf")) {
-    findings.push_back({kTopic, "systemd-resolved",
+    findings.push_back({kResolverTopic, "systemd-resolved",
                         "is at work and asks the resolvers of each network for whoever asks it",
                         "systemctl disable --now systemd-resolved"});
   }
@@ -111,7 +111,7 @@ void audit_resolved(const MachineFiles& files, Findings& findings) {
     const auto words = words_of(line);
     if (words.empty() || words[0] != "hosts:") continue;
     if (std::ranges::find(words, "resolve") == words.end()) continue;
-    findings.push_back({kTopic, "/etc/nsswitch.conf", "sends host names to systemd-resolved, past /etc/resolv.conf",
+    findings.push_back({kResolverTopic, "/etc/nsswitch.conf", "sends host names to systemd-resolved, past /etc/resolv.conf",
                         "Remove the word `resolve` from the line `hosts:`."});
   }
 }
