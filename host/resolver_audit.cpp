@@ -111,7 +111,8 @@ void audit_resolved(const MachineFiles& files, Findings& findings) {
     const auto words = words_of(line);
     if (words.empty() || words[0] != "hosts:") continue;
     if (std::ranges::find(words, "resolve") == words.end()) continue;
-    findings.push_back({kResolverTopic, "/etc/nsswitch.conf", "sends host names to systemd-resolved, past /etc/resolv.conf",
+    findings.push_back({kResolverTopic, "/etc/nsswitch.conf",
+                        "sends host names to systemd-resolved, past /etc/resolv.conf",
                         "Remove the word `resolve` from the line `hosts:`."});
   }
 }

@@ -74,10 +74,13 @@ void put_u16(std::span<std::byte> bytes, size_t offset, uint16_t value) {
 
 std::vector<std::byte> build_frame(const FrameSpec& spec) {
   assert(spec.ip_options.size() % 4 == 0 && spec.ip_options.size() <= 40);
+  constexpr size_t kMostHeaders = 14 + 4 + 60 + 20;
   Writer transport;
+  transport.bytes.reserve(20 + spec.payload.size());
   write_transport(transport, spec);
 
   Writer w;
+  w.bytes.reserve(kMostHeaders + spec.payload.size());
   w.mac(spec.destination_mac);
   w.mac(spec.source_mac);
   if (spec.vlan) {

@@ -172,13 +172,14 @@ class Pair {
   Judge judge_;
 };
 
-/// `bursts` of random frames under `rules`, with time going on and, where there are `others`, rules changing.
+/// `bursts` of random frames (see tries()) under `rules`, with time going on and, where there are several, rules
+/// changing.
 void expect_same(const std::vector<Rules>& rules, uint64_t seed, int bursts,
                  std::array<size_t, kOutcomeCount>* outcomes = nullptr) {
   Dice dice(seed);
   FrameSource source(rules.front().view, dice.bits());
   Pair pair(rules.front(), 4096);
-  for (int b = 0; b < bursts; ++b) {
+  for (int b = 0; b < testing::tries(bursts); ++b) {
     if (dice.chance(10)) pair.now += dice.chance(95) ? dice.below(4) : dice.below(dice.chance(80) ? 300 : 500'000);
     if (rules.size() > 1 && dice.chance(2)) pair.set_rules(dice.pick(rules));
     const auto from = static_cast<Side>(dice.below(2));

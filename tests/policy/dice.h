@@ -39,4 +39,14 @@ inline uint64_t seed_or(uint64_t fallback) {
   return text == nullptr ? fallback : std::stoull(text);
 }
 
+/// How many of `all` random cases a test tries: with sanitizers, where each takes several times as long, a half.
+template <class Count>
+constexpr Count tries(Count all) {
+#ifdef TAILS_SANITIZED
+  return all / 2;
+#else
+  return all;
+#endif
+}
+
 }  // namespace tails::testing

@@ -45,7 +45,7 @@ TEST(Lowering, SaysWhatTheClassicProfileSays) {
 TEST(Lowering, SaysWhatRandomPoliciesSay) {
   const uint64_t seed = seed_or(5);
   Dice dice(seed);
-  for (size_t i = 0; i < kRandomPolicies; ++i) {
+  for (size_t i = 0; i < tries(kRandomPolicies); ++i) {
     const policy::Policy policy = random_policy(dice);
     const auto text = first_disagreement(policy, policy::lower(policy), dice.bits(), kPacketsPerRandomPolicy);
     ASSERT_FALSE(text) << *text << "\nrandom policy " << i << ", TAILS_SEED=" << seed;
