@@ -229,7 +229,7 @@ std::string classify(size_t count, unsigned rounds) {
                                                                           {"avx512x32", RTE_ACL_CLASSIFY_AVX512X32}};
   for (const auto& [name, algorithm] : algorithms) {
     if (rte_acl_set_ctx_classify(plain, algorithm) != 0) continue;  // This processor has it not.
-    race.add(std::string("rte_acl ") + name, [&, algorithm] {
+    race.add(std::string("rte_acl ") + name, [&, algorithm = algorithm] {
       rte_acl_set_ctx_classify(plain, algorithm);
       for (size_t b = 0; b < kPackets; b += kBurst) {
         rte_acl_classify(plain, &pointers[b], &results[b], kBurst, 1);

@@ -25,7 +25,6 @@ namespace tails::host {
 namespace {
 
 const InterfaceName kVethTbb = *InterfaceName::make("veth-tbb");
-const InterfaceName kVeth0 = *InterfaceName::make("veth0");
 
 /// Each test runs in a process of its own with a private network and a private /run, so nothing is left behind.
 class Namespaces : public ::testing::Test {
