@@ -205,6 +205,7 @@ nlohmann::ordered_json stages_json(Lane& lane, const Trace& trace, unsigned leak
   for (unsigned i = 0; i < kRuns; ++i) runs.push_back(lane.nic.filter_by_stages(lane.pipeline, trace, seconds / kRuns));
   const auto median = [&](auto&& of) {
     std::vector<double> values;
+    values.reserve(runs.size());
     for (const Run& run : runs) values.push_back(of(run));
     return Spread::of(values).median;
   };

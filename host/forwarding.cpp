@@ -1,6 +1,7 @@
 #include "host/forwarding.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,15 +21,14 @@ constexpr const char* kForward = "net.ipv4.ip_forward";
 /// The kernel changes it with ip_forward: a router takes no redirects (net/ipv4/devinet.c, inet_forward_change).
 constexpr const char* kRedirects = "net.ipv4.conf.all.accept_redirects";
 
-/// One write of a few bytes: the note is there whole or, after a kill, empty. An empty one says "did not forward".
+/// One write of a few bytes: the note is there whole or, after a kill, empty. Then nothing was changed yet, and what is
+/// so now goes into it. A whole one counts: it is from before the first change.
 Result<void> write_note(const std::string& path, int64_t forward, int64_t redirects) {
-  const Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644));
-  if (!file.is_open()) {
-    const int error = errno;
-    // The earlier one counts, if it is really there: without a note nobody would ever end the forwarding.
-    if (error == EEXIST && ::access(path.c_str(), F_OK) == 0) return {};
-    return refused("cannot make " + path, error);
-  }
+  const Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644));
+  if (!file.is_open()) return refused("cannot make " + path, errno);
+  struct stat earlier {};
+  if (::fstat(file.get(), &earlier) != 0) return refused("cannot look at " + path, errno);
+  if (earlier.st_size != 0) return {};
   const std::string text = std::to_string(forward) + " " + std::to_string(redirects) + "\n";
   if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
     return refused("cannot write " + path, errno);

@@ -14,7 +14,7 @@ namespace tails::host::forwarding {
 /// Does nothing where no guest has `internet`.
 ///
 /// `note` is a file in which the settings before are kept, so that `disable` can bring them back after any kill. It is
-/// written before the first change and only where it is not there yet. Error (kRefused): a write.
+/// written before the first change and only where it is not there yet, or empty. Error (kRefused): a write.
 Result<void> enable(const std::vector<Guest>& guests, const std::string& note);
 
 /// Brings back what `note` says and removes it. Does nothing where there is no note: then it was not us.

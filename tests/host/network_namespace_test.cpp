@@ -194,6 +194,11 @@ TEST_F(Namespaces, ForwardingGoesBackToWhatItWasAndOnlyWhereItWasOurs) {
     EXPECT_EQ(**sysctl::read("net.ipv4.ip_forward"), 0);
     EXPECT_EQ(**sysctl::read("net.ipv4.conf.all.accept_redirects"), 0);
     EXPECT_EQ(access(note.c_str(), F_OK), -1);
+    // A run that was killed before it had written its note left an empty one.
+    std::ofstream{note};
+    ASSERT_TRUE(forwarding::enable({clearnet()}, note));
+    ASSERT_TRUE(forwarding::disable(note));
+    EXPECT_EQ(**sysctl::read("net.ipv4.conf.all.accept_redirects"), 0);
     // This machine is a router by itself: no note, and it stays one.
     ASSERT_TRUE(sysctl::write("net.ipv4.ip_forward", 1));
     ASSERT_TRUE(forwarding::enable({clearnet()}, note));
