@@ -48,7 +48,7 @@ Result<void> enable(const std::vector<Guest>& guests, const std::string& note) {
     if (auto set = sysctl::write(kForward, 1); !set) return set;
   }
   for (const Guest& guest : guests) {
-    const auto set = sysctl::write(sysctl::of_interface("ipv4", guest.host_interface, "forwarding"), guest.internet);
+    auto set = sysctl::write(sysctl::of_interface("ipv4", guest.host_interface, "forwarding"), guest.internet);
     // A guest that is not up has no interface to forward by.
     if (!set && set.error().system_errno != ENOENT) return set;
   }

@@ -5,13 +5,13 @@
 /// is open that was not; the message names place and errno and the state that is left behind; and the next run
 /// finishes.
 
-#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <fstream>
 #include <set>
 #include <thread>
@@ -145,7 +145,7 @@ class CommandFaults : public testbed::PrivateMachine, public ::testing::WithPara
   void judge_killed(const MachineState& left, size_t keepers);
   void judge_ended(const Traced& run, const Failure& failure, const MachineState& left, size_t keepers);
   void judge_refusal(const Traced& run, const Failure& failure, const MachineState& left);
-  void expect_no_guest_on_a_cable_without_rules(const MachineState& left);
+  static void expect_no_guest_on_a_cable_without_rules(const MachineState& left);
   void expect_mended(bool was_misled = false);
   [[nodiscard]] static bool is_ignored(const std::string& name) {
     return GetParam().ignored && GetParam().ignored(name);
@@ -165,7 +165,7 @@ class CommandFaults : public testbed::PrivateMachine, public ::testing::WithPara
     std::erase_if(names, may_differ);
     return names;
   }
-  void write_down(const std::string& fault, const Traced& run) const;
+  static void write_down(const std::string& fault, const Traced& run);
 
   std::optional<testbed::NetworkNamespace> space_;
   std::optional<testbed::Inside> inside_;
@@ -366,7 +366,7 @@ void CommandFaults::expect_mended(bool was_misled) {
 }
 
 /// For people: TAILS_FAULT_LOG=FILE.
-void CommandFaults::write_down(const std::string& fault, const Traced& run) const {
+void CommandFaults::write_down(const std::string& fault, const Traced& run) {
   const char* const path = std::getenv("TAILS_FAULT_LOG");
   if (path == nullptr) return;
   std::ofstream(path, std::ios::app) << GetParam().name << ": " << fault << ": " << run.status << "\n" << run.err;

@@ -195,7 +195,7 @@ TEST_F(Namespaces, ForwardingGoesBackToWhatItWasAndOnlyWhereItWasOurs) {
     EXPECT_EQ(**sysctl::read("net.ipv4.conf.all.accept_redirects"), 0);
     EXPECT_EQ(access(note.c_str(), F_OK), -1);
     // A run that was killed before it had written its note left an empty one.
-    std::ofstream{note};
+    { const std::ofstream empty(note); }
     ASSERT_TRUE(forwarding::enable({clearnet()}, note));
     ASSERT_TRUE(forwarding::disable(note));
     EXPECT_EQ(**sysctl::read("net.ipv4.conf.all.accept_redirects"), 0);
