@@ -59,10 +59,14 @@ Result<void> disable(const std::string& note) {
   const Descriptor file(::open(note.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!file.is_open()) return errno == ENOENT ? Result<void>{} : refused("cannot read " + note, errno);
   std::array<char, 32> text{};
-  if (::read(file.get(), text.data(), text.size() - 1) < 0) return refused("cannot read " + note, errno);
-  if (auto set = sysctl::write(kForward, 0); !set) return set;
-  const bool took_redirects = std::strcmp(text.data(), "0 0\n") != 0;
-  if (auto set = sysctl::write(kRedirects, took_redirects ? 1 : 0); !set) return set;
+  const ssize_t length = ::read(file.get(), text.data(), text.size() - 1);
+  if (length < 0) return refused("cannot read " + note, errno);
+  // An empty one was left before anything was changed (write_note).
+  if (length > 0) {
+    if (auto set = sysctl::write(kForward, 0); !set) return set;
+    const bool took_redirects = std::strcmp(text.data(), "0 0\n") != 0;
+    if (auto set = sysctl::write(kRedirects, took_redirects ? 1 : 0); !set) return set;
+  }
   if (::unlink(note.c_str()) != 0 && errno != ENOENT) return refused("cannot remove " + note, errno);
   return {};
 }

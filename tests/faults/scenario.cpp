@@ -175,9 +175,11 @@ std::vector<Scenario> sessions_and_guests() {
   all.push_back(apply_scenario("SessionAdd", {told(kPolicy, {"apply"})}, told(add), 600));
   all.back().command.insert(all.back().command.begin(), {"--wait", "0"});
   all.back().nothing_left = "two services are named \"Seven\"";
+  all.back().kept = {{SYS_getsockopt, EPROTONOSUPPORT}};
   all.push_back(apply_scenario("SessionRemove", {told(kPolicy, {"apply"}), told(add)},
                                told({"--wait", "0", "session", "remove", "1"}), 500));
   all.back().nothing_left = "tails-iptc: this session has no exception \"1\"\n";
+  all.back().kept = {{SYS_getsockopt, EPROTONOSUPPORT}};
   // An empty folder says what none says.
   all.back().ignored = [](const std::string& name) {
     return name.starts_with("file /run/tails-iptc/session-") && name.ends_with('/');

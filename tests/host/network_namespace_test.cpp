@@ -199,6 +199,10 @@ TEST_F(Namespaces, ForwardingGoesBackToWhatItWasAndOnlyWhereItWasOurs) {
     ASSERT_TRUE(forwarding::enable({clearnet()}, note));
     ASSERT_TRUE(forwarding::disable(note));
     EXPECT_EQ(**sysctl::read("net.ipv4.conf.all.accept_redirects"), 0);
+    { const std::ofstream empty(note); }
+    ASSERT_TRUE(forwarding::disable(note));
+    EXPECT_EQ(**sysctl::read("net.ipv4.conf.all.accept_redirects"), 0);
+    EXPECT_EQ(access(note.c_str(), F_OK), -1);
     // This machine is a router by itself: no note, and it stays one.
     ASSERT_TRUE(sysctl::write("net.ipv4.ip_forward", 1));
     ASSERT_TRUE(forwarding::enable({clearnet()}, note));

@@ -43,7 +43,7 @@ inline uint64_t seed_or(uint64_t fallback) {
 template <class Count>
 constexpr Count tries(Count all) {
 #ifdef TAILS_SANITIZED
-  return all / 2;
+  return (all + 1) / 2;
 #else
   return all;
 #endif
