@@ -27,6 +27,7 @@ if(CMAKE_BUILD_TYPE STREQUAL "Release" OR CMAKE_BUILD_TYPE STREQUAL "RelWithDebI
   add_compile_definitions(_FORTIFY_SOURCE=2 _GLIBCXX_ASSERTIONS)
 endif()
 
+option(TAILS_FUZZ "Build the libFuzzer targets (needs clang)" OFF)
 option(TAILS_SANITIZE "Build with AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
 if(TAILS_SANITIZE)
   add_compile_definitions(TAILS_SANITIZED)
@@ -60,7 +61,6 @@ if(TAILS_SANITIZE_THREAD)
   add_link_options(-fsanitize=thread)
 endif()
 
-option(TAILS_FUZZ "Build the libFuzzer targets (needs clang)" OFF)
 if(TAILS_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)  # coverage, which steers the search
 endif()
@@ -78,5 +78,5 @@ if(TAILS_COMPILE_TOGETHER)
   set(CMAKE_UNITY_BUILD ON)
   set(CMAKE_UNITY_BUILD_BATCH_SIZE 16)
   # They take each file for a header; and with so much in sight gcc supposes a null pointer in libstdc++'s own variant.
-  add_compile_options(-Wno-shadow $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-subobject-linkage> $<$<CXX_COMPILER_ID:GNU>:-Wno-null-dereference>)
+  add_compile_options(-Wno-shadow "$<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-subobject-linkage;-Wno-null-dereference>")
 endif()

@@ -1,6 +1,6 @@
 # tails_room(NAME [WORDS] [BYTES] SOURCES … [USES room…] [LINK library…]): one folder of the house as a static library
 # tails_NAME. WORDS: it speaks and asks, and does not compute; compiled for size, as its pages are in memory while others
-# compute, and while it is developed without optimisation. BYTES: it lays structures over bytes, so that sanitizers look at each pointer.
+# compute, and in Debug without optimisation. BYTES: it lays structures over bytes, so that sanitizers look at each pointer.
 function(tails_room name)
   cmake_parse_arguments(ROOM "WORDS;BYTES" "" "SOURCES;USES;LINK" ${ARGN})
   add_library(tails_${name} STATIC ${ROOM_SOURCES})
@@ -22,9 +22,8 @@ endfunction()
 # tails_test(NAME [COMPUTES] [REPEATS] SOURCES … [USES room…] [LINK library…] [LABEL label] [PROPERTIES property value…]): one
 # GoogleTest program; in ctest each test is called NAME.Suite.Test. One label, for gtest_discover_tests takes lists apart;
 # tests with "kernel" in it make network namespaces and need root. COMPUTES: the test's own code takes time (see
-# tests/CMakeLists.txt). REPEATS: it runs the same programs
-# many times over, without LeakSanitizer, whose look at all memory is half of a short run; cli, cli_kernel and see run them
-# with it.
+# tests/CMakeLists.txt). REPEATS: it runs the same programs many times over, without LeakSanitizer, whose look at all memory
+# is half of a short run; cli, cli_kernel and see run them with it.
 function(tails_test name)
   cmake_parse_arguments(TEST "COMPUTES;REPEATS" "LABEL" "SOURCES;USES;LINK;PROPERTIES" ${ARGN})
   if(TEST_UNPARSED_ARGUMENTS)

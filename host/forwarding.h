@@ -17,8 +17,8 @@ namespace tails::host::forwarding {
 /// written before the first change and only where it is not there yet, or empty. Error (kRefused): a write.
 Result<void> enable(const std::vector<Guest>& guests, const std::string& note);
 
-/// Brings back what `note` says and removes it. An empty note says that nothing was changed. Does nothing where there is no
-/// note: then it was not us.
+/// Brings back what `note` says and removes it. An empty note says that nothing was changed. Does nothing where there
+/// is no note: then it was not us.
 Result<void> disable(const std::string& note);
 
 }  // namespace tails::host::forwarding
